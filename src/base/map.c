@@ -60,7 +60,7 @@ static void place(struct dm_map *m, struct dm_map_slot slot) {
 
 static void grow(struct dm_map *m) {
     struct dm_map old = *m;
-    m->cap = m->n * 4 > old.cap ? (old.cap ? old.cap * 2 : 16) : old.cap;
+    m->cap = m->n * 4 >= old.cap ? (old.cap ? old.cap * 2 : 16) : old.cap;
     m->slots = dm_alloc_array(m->cap, sizeof *m->slots);
     m->used = m->n;
     for (size_t i = 0; i < old.cap; i++)

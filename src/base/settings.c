@@ -132,7 +132,7 @@ static const struct row rows[] = {
      NULL},
     DURATION_ROW("options-timeout", "10s", true, options_timeout, "GetDevicePluginOptions"),
     DURATION_ROW("preferred-timeout", "10s", true, preferred_timeout, "GetPreferredAllocation"),
-    DURATION_ROW("allocate-timeout", "60s", true, allocate_timeout,
+    DURATION_ROW("allocate-timeout", "1m", true, allocate_timeout,
                  "Allocate, from entering the resource's queue"),
     DURATION_ROW("prestart-timeout", "30s", true, prestart_timeout, "PreStartContainer"),
     DURATION_ROW("stop-grace", "5m", true, stop_grace, "capacity is kept that long after a plugin has gone"),
