@@ -111,6 +111,18 @@ int devmgr_pod_tag(devmgr_pod *p, const char *tag) {
     return 0;
 }
 
+const char *devmgr_pod_uid(const devmgr_pod *p) {
+    return p->uid;
+}
+
+const char *devmgr_pod_namespace(const devmgr_pod *p) {
+    return p->namespace_;
+}
+
+const char *devmgr_pod_name(const devmgr_pod *p) {
+    return p->name;
+}
+
 void devmgr_pod_free(devmgr_pod *p) {
     if (!p)
         return;
