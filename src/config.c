@@ -26,6 +26,49 @@ void devmgr_config_free(devmgr_config *c) {
     free(c);
 }
 
+static int visit_setting(const struct dm_settings *s, const char *key,
+                         int (*visit)(void *, const char *, const char *), void *arg) {
+    DM_FREE char *value = dm_settings_get(s, key);
+    return visit(arg, key, value);
+}
+
+/* A resource's own settings: those that differ from the defaults. */
+static int visit_resource(const struct dm_settings *s, const char *resource,
+                          int (*visit)(void *, const char *, const char *), void *arg) {
+    size_t n;
+    const struct dm_setting *table = dm_settings_table(&n);
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        if (!table[i].per_resource)
+            continue;
+        DM_FREE char *key = dm_printf("%s@%s", table[i].key, resource);
+        DM_FREE char *own = dm_settings_get(s, key), *common = dm_settings_get(s, table[i].key);
+        if (strcmp(own, common))
+            rc = visit(arg, key, own);
+    }
+    return rc;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+int devmgr_config_each(const devmgr_config *c, int (*visit)(void *, const char *key, const char *value),
+                       void *arg) {
+    size_t n, resources = 0;
+    const struct dm_setting *table = dm_settings_table(&n);
+    DM_FREE const char **names = dm_alloc_array(c->settings.per_resource.n, sizeof *names);
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = visit_setting(&c->settings, table[i].key, visit, arg);
+    for (size_t it = 0; dm_map_next(&c->settings.per_resource, &it, &names[resources]);)
+        resources++;
+    qsort(names, resources, sizeof *names, by_name);
+    for (size_t i = 0; i < resources && rc == 0; i++)
+        rc = visit_resource(&c->settings, names[i], visit, arg);
+    return rc;
+}
+
 struct load {
     struct dm_settings settings;
     const char *file;
