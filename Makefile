@@ -1,115 +1,203 @@
-# devmgr: libdevmgr, devmgrd, devmgrctl, devmgr-fakeplugin.  GNU make 4.2+, one non-recursive file, all output in build/.
+# devmgr: libdevmgr, devmgrd, devmgrctl, devmgr-fakeplugin.  GNU make 4.3+, one non-recursive file, all output in build/.
 #
-#   make            library, programs            make demo     a real allocation, end to end, in a scratch folder
+#   make            library, programs            make demo      a real allocation, end to end, in a scratch folder
 #   make check      all tests (no network, no root; ends "N passed, N failed")
-#   make asan       check under ASan + UBSan     make tsan     src/rpc's tests under TSan
-#   make fuzz       each fuzzer FUZZ_SECONDS     make lint     format, include rules, exported symbols
-#   make format     clang-format in place        make interop  the real kubelet's code and plugins beside ours (Go)
-#   make deps       install what is missing      make install  PREFIX= DESTDIR=
-#   make dist       tarball of HEAD              make clean
+#   make unit       the unit tests alone         make asan      check under ASan + UBSan
+#   make tsan       unit tests under TSan        make fuzz      each fuzzer FUZZ_SECONDS long
+#   make lint       format, include rules, ...   make format    clang-format in place
+#   make interop    the real kubelet's code and plugins beside ours (Go)
+#   make bench      measurements                 make deps      install what building needs and is missing
+#   make install    PREFIX= DESTDIR=             make uninstall takes away what install put there
+#   make dist       tarball of HEAD              make clean     make help
 #
 # Knobs: CC CFLAGS LDFLAGS PREFIX DESTDIR V=1 (show commands) WERROR=1 SAN=address,undefined BUILD=dir
 #        GRPC=shared (link the distribution's libgrpc instead of a static, hidden one) DEPS=no (never install)
 
-BUILD   ?= build
-PREFIX  ?= /usr/local
-CFLAGS  ?= -O2 -g
-GRPC    ?= static
-FUZZ_SECONDS ?= 60
-CLANG_FORMAT ?= clang-format-14
 VERSION := 0.1.0
 SONAME  := libdevmgr.so.$(basename $(VERSION))# the minor counts until 1.0
 
-PKGS := libuv jansson libprotobuf-c yaml-0.1 inih libsystemd
+BUILD   ?= build
+CFLAGS  ?= -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
+LDFLAGS ?= -Wl,-z,relro,-z,now
+GRPC    ?= static
+CLANG   ?= clang-14
+CLANG_FORMAT ?= clang-format-14
+PKG_CONFIG   ?= pkg-config
+FUZZ_SECONDS ?= 60
 
-# ---- set-up: goals that build ask for what is missing, install it as root, and start make again -------------------
-HOUSEKEEPING := deps clean help dist format lint
-ifneq ($(filter-out $(HOUSEKEEPING),$(or $(MAKECMDGOALS),all)),)
-ifneq ($(shell tools/deps --check --quiet && echo yes),yes)
-MISSING := yes
-endif
-endif
-ifdef MISSING
-$(or $(firstword $(filter-out $(HOUSEKEEPING),$(MAKECMDGOALS))),all): FORCE
-	@tools/deps
-	@$(MAKE) --no-print-directory DEPS=no $(MAKECMDGOALS)
-$(wordlist 2,99,$(filter-out $(HOUSEKEEPING),$(MAKECMDGOALS))): ;
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR     ?= $(PREFIX)/share/man
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+
+default: all
+
+# ---- set-up -----------------------------------------------------------------------------------------------------------
+# pkg-config is asked while this file is read, so what is missing has to be found before that. Then the goals below are
+# all this file knows: tools/deps installs (or says what to install), and make starts again.
+HOUSEKEEPING := deps clean help dist
+GOALS   := $(filter-out $(HOUSEKEEPING),$(or $(MAKECMDGOALS),all))
+LINTING := $(filter lint format,$(GOALS))
+NEEDS   := $(if $(filter-out $(LINTING),$(GOALS)),build) $(LINTING:%=lint) $(filter fuzz interop,$(GOALS))
+ifneq ($(if $(GOALS),$(shell CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' tools/deps --missing $(NEEDS))),)
+$(firstword $(GOALS)): FORCE
+	@tools/deps $(NEEDS)
+	@$(MAKE) --no-print-directory DEPS=no $(GOALS)
+$(filter-out $(firstword $(GOALS)),$(GOALS)): $(firstword $(GOALS)) ;
 else
+
+# ---- flags ------------------------------------------------------------------------------------------------------------
+LIB_PKGS := libuv jansson libprotobuf-c yaml-0.1 inih
+PKGS     := $(LIB_PKGS) libsystemd
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
 
 WARN = -Wall -Wextra -Wshadow -Wvla -Wundef -Wpointer-arith -Wwrite-strings -Wformat=2 -Wmissing-prototypes \
        -Wstrict-prototypes -Wold-style-definition -Wimplicit-fallthrough -Wno-missing-field-initializers
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 SANFLAGS = $(SAN:%=-fsanitize=%) $(if $(SAN),-fno-omit-frame-pointer -fno-sanitize-recover=all)
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DDM_VERSION='"$(VERSION)"' -fPIC -fvisibility=hidden -MMD -MP -Iinclude -Isrc \
        -I$(BUILD)/proto -Itests $(PKG_CFLAGS) $(WARN) $(if $(WERROR),-Werror) $(SANFLAGS) $(CPPFLAGS) $(CFLAGS)
-LINK = $(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS)
+LINK = $(CC) $(SANFLAGS) $(CFLAGS) -Wl,--as-needed -Wl,--gc-sections $(LDFLAGS)
 
 # gRPC C core: static and hidden, because two copies with visible symbols in one process hang in grpc_init and an
 # embedder may have its own. What it stands on (absl, cares, re2, z) has no such trouble and stays shared.
-GRPC_SHARED_LIBS := -lgrpc_unsecure -lgpr
-GRPC_STATIC_LIBS := -Wl,-Bstatic -lgrpc_unsecure -lgpr -lupb -laddress_sorting -Wl,-Bdynamic \
-       $(filter-out -lgrpc_unsecure -lgpr,$(shell pkg-config --libs --static grpc_unsecure 2>/dev/null | tr ' ' '\n' | awk '!seen[$$0]++')) \
-       -lcares -lre2 -lz -lstdc++
-GRPC_LIBS = $(if $(filter shared,$(GRPC)),$(GRPC_SHARED_LIBS),$(GRPC_STATIC_LIBS))
-LIBS = $(GRPC_LIBS) $(PKG_LIBS) -pthread -lm
+GRPC_ITSELF := -lgrpc_unsecure -lgpr -lupb -laddress_sorting
+GRPC_LIBS_static := -Wl,-Bstatic $(GRPC_ITSELF) -Wl,-Bdynamic @$(BUILD)/grpc.libs
+GRPC_LIBS_shared := -lgrpc_unsecure -lgpr
+GRPC_LIBS = $(or $(GRPC_LIBS_$(GRPC)),$(error GRPC=$(GRPC): must be static or shared))
+LIBS      = $(GRPC_LIBS) $(PKG_LIBS) -pthread -lm
 
-LIB_DIRS := base topology checkpoint manager rpc registration
-PROTOS   := $(wildcard proto/*/*/*.proto)
-PROTO_C  := $(patsubst proto/%.proto,$(BUILD)/proto/%.pb-c.c,$(PROTOS))
-LIB_O    := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/*.c $(LIB_DIRS:%=src/%/*.c))) $(BUILD)/proto/deviceplugin/v1beta1/deviceplugin.pb-c.o
-CONTROL_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/control/*.c)) $(BUILD)/proto/devmgr/v1alpha1/devmgr.pb-c.o
-TOOL_MAINS := $(wildcard tools/*/main.c)
-PROGS    := $(BUILD)/devmgrd $(TOOL_MAINS:tools/%/main.c=$(BUILD)/%)
-TESTS    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
-FUZZERS  := $(patsubst fuzz/%.c,%,$(wildcard fuzz/fuzz_*.c))
-EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
-SOURCES  := $(wildcard include/*.h src/*.[ch] src/*/*.[ch] tools/*/*.[ch] tests/*.[ch] tests/unit/*.[ch] fuzz/*.c examples/*.c bench/*.c)
+# ---- what there is: found by looking, so that a new file needs no edit here ------------------------------------------
+o = $(patsubst %.c,$(BUILD)/%.o,$(1))
+LIB_DIRS  := base topology checkpoint manager rpc registration
+PROTO_C   := $(patsubst proto/%.proto,$(BUILD)/proto/%.pb-c.c,$(wildcard proto/*/*/*.proto))
+LIB_O     := $(call o,$(wildcard src/*.c $(LIB_DIRS:%=src/%/*.c))) $(BUILD)/proto/deviceplugin/v1beta1/deviceplugin.pb-c.o
+CONTROL_O := $(call o,$(wildcard src/control/*.c)) $(BUILD)/proto/devmgr/v1alpha1/devmgr.pb-c.o
+PROG_DIRS := $(patsubst %/main.c,%,$(wildcard src/daemon/main.c tools/*/main.c))
+prog       = $(BUILD)/$(patsubst src/daemon,devmgrd,$(patsubst tools/%,%,$(1)))
+PROGS     := $(foreach dir,$(PROG_DIRS),$(call prog,$(dir)))
+TESTS     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
+FUZZERS   := $(patsubst fuzz/%.c,%,$(wildcard fuzz/fuzz_*.c))
+CORPORA   := $(FUZZERS:%=$(BUILD)/tests/corpus/%)
+SCRIPTS   := $(wildcard tests/package/*.sh tests/scenarios/*.py)
+SOURCES   := $(wildcard include/*.h src/*.[ch] src/*/*.[ch] tools/*/*.[ch] tests/*.[ch] tests/unit/*.[ch] \
+             tests/package/*.c fuzz/*.[ch] examples/*.c bench/*.[ch])
 
-# `make V=1` shows commands; otherwise one short line each.
-say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
+say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)# V=1 shows commands, otherwise one short line each
 
 all: $(BUILD)/libdevmgr.a $(BUILD)/$(SONAME) $(PROGS)
 
-# ---- protobuf: C names cannot hold services, and NUL or bad UTF-8 must be seen: strip and read strings as bytes ----
-$(BUILD)/proto/%.pb-c.c: proto/%.proto tools/proto-for-c
-	$(call say,PROTOC,$<) mkdir -p $(BUILD)/proto-in/$(*D) $(BUILD)/proto && tools/proto-for-c $< > $(BUILD)/proto-in/$*.proto && \
+# ---- compile ----------------------------------------------------------------------------------------------------------
+# C names cannot hold services, and NUL or bad UTF-8 in a string must be seen: strip those, read strings as bytes.
+$(BUILD)/proto/%.pb-c.c $(BUILD)/proto/%.pb-c.h: proto/%.proto tools/proto-for-c
+	$(call say,PROTOC,$<) mkdir -p $(BUILD)/proto-in/$(*D) $(BUILD)/proto && \
+	    tools/proto-for-c $< > $(BUILD)/proto-in/$*.proto && \
 	    protoc-c --proto_path=$(BUILD)/proto-in --c_out=$(BUILD)/proto $*.proto
-$(BUILD)/proto/%.pb-c.h: $(BUILD)/proto/%.pb-c.c ;
 $(BUILD)/proto/%.o: $(BUILD)/proto/%.c $(BUILD)/flags
 	$(call say,CC,$<) $(CC) $(ALL_CFLAGS) -w -c -o $@ $<
 $(BUILD)/%.o: %.c $(BUILD)/flags | $(PROTO_C)
 	$(call say,CC,$<) mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-$(BUILD)/libdevmgr.a: $(LIB_O)
-	$(call say,AR,$@) rm -f $@ && $(AR) rcs $@ $^
-$(BUILD)/$(SONAME): $(LIB_O)
-	$(call say,LD,$@) $(LINK) -shared -Wl,-soname,$(SONAME) -Wl,-z,defs -Wl,--exclude-libs,ALL -Wl,--gc-sections \
-	    -o $@ $^ $(LIBS) && ln -sf $(SONAME) $(BUILD)/libdevmgr.so
-$(BUILD)/libcontrol.a: $(CONTROL_O)
-	$(call say,AR,$@) rm -f $@ && $(AR) rcs $@ $^
-
-$(BUILD)/devmgrd: $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/daemon/*.c))
-define tool_objects
-$(BUILD)/$(1): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/$(1)/*.c))
-endef
-$(foreach t,$(TOOL_MAINS:tools/%/main.c=%),$(eval $(call tool_objects,$(t))))
-$(PROGS): $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a
-	$(call say,LD,$@) $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) -Wl,--gc-sections $(LIBS)
-$(TESTS): %: %.o $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a
-	$(call say,LD,$@) $(LINK) -o $@ $^ $(LIBS)
-
-# Touched only when its content changes: new CFLAGS or SAN rebuild everything, nothing else does.
+# Rewritten only when their content changes: other flags or a file that went rebuild what they touch, nothing else does.
+stamp = @mkdir -p $(@D); echo '$(subst ','\'',$(1))' | cmp -s - $@ || echo '$(subst ','\'',$(1))' > $@
 $(BUILD)/flags: FORCE
-	@mkdir -p $(@D); echo '$(subst ','\'',$(CC) $(ALL_CFLAGS))' | cmp -s - $@ || echo '$(subst ','\'',$(CC) $(ALL_CFLAGS))' > $@
+	$(call stamp,$(CC) $(ALL_CFLAGS))
+$(BUILD)/link: FORCE | $(BUILD)/grpc.libs
+	$(call stamp,$(LINK) $(LIBS) $(LIB_O) $(CONTROL_O))
 
+# What a static gRPC stands on. pkg-config takes half a second over it, names most of absl many times, and leaves out
+# upb, address_sorting, cares, re2 and z.
+$(BUILD)/grpc.libs: Makefile
+	@mkdir -p $(@D); { $(PKG_CONFIG) --libs --static grpc_unsecure | tr ' ' '\n' | \
+	    awk '/^-l/ && !/-l(grpc_unsecure|gpr)$$/ && !seen[$$0]++'; echo -lcares -lre2 -lz -lstdc++; } | tr '\n' ' ' > $@
+
+# ---- link -------------------------------------------------------------------------------------------------------------
+$(BUILD)/libdevmgr.a: $(LIB_O)
+$(BUILD)/libcontrol.a: $(CONTROL_O)
+$(BUILD)/libdevmgr.a $(BUILD)/libcontrol.a: $(BUILD)/link
+	$(call say,AR,$@) rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+$(BUILD)/$(SONAME): $(LIB_O) $(BUILD)/link
+	$(call say,LD,$@) $(LINK) -shared -Wl,-soname,$(SONAME) $(if $(SAN),,-Wl,-z,defs) -Wl,--exclude-libs,ALL \
+	    -o $@ $(LIB_O) $(LIBS) && ln -sf $(SONAME) $(BUILD)/libdevmgr.so
+
+$(foreach dir,$(PROG_DIRS),$(eval $(call prog,$(dir)): $(call o,$(wildcard $(dir)/*.c))))
+$(TESTS): %: %.o
+$(CORPORA): $(BUILD)/tests/corpus/%: $(BUILD)/fuzz/%.o $(BUILD)/tests/corpus.o
+$(PROGS) $(TESTS) $(CORPORA): $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a $(BUILD)/link
+	$(call say,LD,$@) mkdir -p $(@D) && $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+
+# ---- tests ------------------------------------------------------------------------------------------------------------
+export BUILD CC CXX SAN PKG_CONFIG
 unit: $(TESTS)
 	@tests/run $(TESTS)
+check: all $(TESTS) $(CORPORA) $(if $(SAN),,stage)
+	@tests/run $(TESTS) $(CORPORA) $(SCRIPTS)
+stage: all
+	@rm -rf $(BUILD)/stage && $(MAKE) --no-print-directory DESTDIR= PREFIX=$(abspath $(BUILD)/stage) install >/dev/null
+demo: all
+	@tools/demo
+again = @$(MAKE) --no-print-directory DEPS=no BUILD=$(BUILD)/$@ CFLAGS='-O1 -g'
+asan:
+	$(again) SAN=address,undefined check
+tsan: export TSAN_OPTIONS = ignore_noninstrumented_modules=1 suppressions=$(CURDIR)/tests/tsan.supp
+tsan: # gRPC shared: the option above knows modules, and gRPC is not instrumented
+	$(again) SAN=thread GRPC=shared unit
+fuzz:
+	$(again) SAN=fuzzer-no-link,address,undefined CC=$(CLANG) $(FUZZERS:%=run-%)
+run-%: $(BUILD)/fuzz/%.o $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a
+	$(call say,LD,$*) $(LINK) -fsanitize=fuzzer -o $(BUILD)/$* $^ $(LIBS)
+	$(call say,FUZZ,'$* for $(FUZZ_SECONDS) s') mkdir -p $(BUILD)/corpus/$* && \
+	    $(BUILD)/$* -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -artifact_prefix=$(BUILD)/ \
+	    $(BUILD)/corpus/$* $(wildcard fuzz/corpus/$(*:fuzz_%=%))
+interop: all
+	@interop/run
+bench: all
+	@bench/run
+lint:
+	@$(CLANG_FORMAT) --dry-run -Werror $(SOURCES)
+	@tools/lint-rules
+format:
+	$(CLANG_FORMAT) -i $(SOURCES)
 
-clean:
-	rm -rf build
-FORCE:
-.PHONY: all unit clean FORCE
-.SECONDARY:
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+# ---- install ----------------------------------------------------------------------------------------------------------
+D = $(DESTDIR)
+MAN     := $(wildcard share/man/*.[158])
+UNITS   := $(wildcard share/systemd/*.service)
+filled   = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@BINDIR@|$(BINDIR)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' \
+           -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' -e 's|@VERSION@|$(VERSION)|g' -e 's|@LIB_PKGS@|$(filter-out libuv,$(LIB_PKGS))|g' \
+           -e 's|@STATIC_LIBS@|$(GRPC_ITSELF) $(shell cat $(BUILD)/grpc.libs) -pthread -lm|g'
+INSTALLED = $(PROGS:$(BUILD)/%=$(BINDIR)/%) $(addprefix $(LIBDIR)/,libdevmgr.a $(SONAME) libdevmgr.so pkgconfig/libdevmgr.pc) \
+           $(INCLUDEDIR)/devmgr.h $(foreach m,$(notdir $(MAN)),$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(m)) \
+           $(UNITS:share/systemd/%=$(UNITDIR)/%)
+install: all
+	install -d $(sort $(dir $(INSTALLED:%=$(D)%)))
+	$(if $(PROGS),install -m 755 $(PROGS) $(D)$(BINDIR))
+	install -m 644 include/devmgr.h $(D)$(INCLUDEDIR)
+	install -m 644 $(BUILD)/libdevmgr.a $(D)$(LIBDIR)
+	install -m 755 $(BUILD)/$(SONAME) $(D)$(LIBDIR)
+	ln -sf $(SONAME) $(D)$(LIBDIR)/libdevmgr.so
+	$(filled) libdevmgr.pc.in > $(D)$(LIBDIR)/pkgconfig/libdevmgr.pc
+	$(foreach u,$(notdir $(UNITS)),$(filled) share/systemd/$(u) > $(D)$(UNITDIR)/$(u);)
+	$(foreach m,$(notdir $(MAN)),$(filled) share/man/$(m) > $(D)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(m);)
+	$(if $(D),,-[ "$$(id -u)" != 0 ] || case $(LIBDIR) in /usr/*) ldconfig ;; esac)
+uninstall:
+	rm -f $(INSTALLED:%=$(D)%)
+
+-include $(patsubst %.c,$(BUILD)/%.d,$(filter %.c,$(SOURCES))) $(PROTO_C:.c=.d)
 endif
+
+deps:
+	@tools/deps build
+dist:
+	@mkdir -p $(BUILD)
+	git archive --prefix=devmgr-$(VERSION)/ -o $(BUILD)/devmgr-$(VERSION).tar.gz HEAD
+clean:
+	rm -rf $(BUILD)
+help:
+	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
+FORCE:
+.PHONY: default all unit check stage demo asan tsan fuzz interop bench lint format install uninstall deps dist clean help FORCE
+.SECONDARY:
+.DELETE_ON_ERROR:
