@@ -1,0 +1,101 @@
+/* connection.c -- one accepted connection, from accept to its last byte of memory.
+ *
+ *   OPEN --the other side hangs up, or gRPC does (idle, junk), or the server closes--> CLOSING --gRPC has no call and no
+ *   transport left--> down --handle closed, calls freed--> (freed)
+ *
+ * (1) gRPC does not tell when a connection ends. But it ends one with shutdown(2), and so does the peer by closing; both
+ *     show as a hang-up on any descriptor of the socket. We keep the accepted one and watch it for nothing else; gRPC
+ *     works on a duplicate. So what is counted is what is open.
+ * (2) `down` comes after the last call's grpc_call was given back, that is after its handler has ended it: a connection
+ *     counts until nothing of it is left. */
+#include "base/mem.h"
+#include "rpc/serving.h"
+#include <fcntl.h>
+#include <grpc/grpc_posix.h>
+#include <limits.h>
+#include <unistd.h>
+
+enum { PING_INTERVAL_MS = 5000 }; /* clients with keepalive are welcome: a watch may be silent for hours */
+
+static grpc_arg integer(const char *key, uint64_t value) {
+    return (grpc_arg){.type = GRPC_ARG_INTEGER,
+                      .key = (char *)key,
+                      .value.integer = value > INT_MAX ? INT_MAX : (int)value};
+}
+
+static grpc_server *start_grpc_server(const struct dm_server *s) {
+    grpc_arg list[] = {
+        integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, s->limits.max_receive),
+        integer(GRPC_ARG_MAX_CONCURRENT_STREAMS, s->limits.max_streams),
+        integer(GRPC_ARG_MAX_CONNECTION_IDLE_MS, s->limits.idle_ms),
+        integer(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MS),
+        integer(GRPC_ARG_HTTP2_BDP_PROBE, 0),
+        integer(GRPC_ARG_ENABLE_CHANNELZ, 0),
+        integer(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE),
+    };
+    grpc_channel_args args = {DM_COUNT(list), list};
+    grpc_server *grpc = grpc_server_create(&args, NULL);
+    grpc_server_register_completion_queue(grpc, dm_bridge_queue(s->rpc), NULL);
+    grpc_server_start(grpc);
+    return grpc;
+}
+
+void dm_connection_drop(struct dm_connection *c) {
+    if (--c->holds > 0)
+        return;
+    struct dm_server *s = c->server;
+    dm_list_remove(&c->in_server);
+    s->n_connections--;
+    free(c);
+    dm_server_drop(s);
+}
+
+static void on_hangup(uv_poll_t *handle, int status, int events) {
+    (void)status, (void)events;
+    dm_connection_close(handle->data);
+}
+
+static void on_handle_closed(uv_handle_t *handle) {
+    dm_connection_drop(handle->data);
+}
+
+static void on_down(struct dm_tag *tag, bool ok) {
+    struct dm_connection *c = DM_CONTAINER(tag, struct dm_connection, down);
+    (void)ok;
+    grpc_server_destroy(c->grpc);
+    dm_connection_drop(c);
+}
+
+int dm_connection_open(struct dm_server *server, int fd) {
+    struct dm_connection *c = DM_NEW(struct dm_connection);
+    int theirs = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    int r = theirs < 0 ? -errno : uv_poll_init(dm_rpc_loop(server->rpc), &c->hangup, fd);
+    if (r < 0) {
+        if (theirs >= 0)
+            close(theirs);
+        close(fd);
+        free(c);
+        return r;
+    }
+    c->server = server, c->fd = fd, c->hangup.data = c, c->down.run = on_down;
+    dm_socket_peer(fd, &c->peer); /* fails never for a unix socket; else pid 0, unknown */
+    c->holds = 2;                 /* `down` and the handle */
+    dm_list_append(&server->connections, &c->in_server);
+    server->n_connections++, server->holds++;
+    uv_poll_start(&c->hangup, UV_DISCONNECT, on_hangup);
+    c->grpc = start_grpc_server(server);
+    dm_incoming_request_next(c);
+    grpc_server_add_channel_from_fd(c->grpc, theirs, server->creds);
+    return 0;
+}
+
+void dm_connection_close(struct dm_connection *c) {
+    if (c->closing)
+        return;
+    c->closing = true;
+    uv_close((uv_handle_t *)&c->hangup, on_handle_closed);
+    close(c->fd);
+    DM_HANDED_OUT(&c->down);
+    grpc_server_shutdown_and_notify(c->grpc, dm_bridge_queue(c->server->rpc), &c->down);
+    grpc_server_cancel_all_calls(c->grpc);
+}

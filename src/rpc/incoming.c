@@ -1,0 +1,310 @@
+/* incoming.c -- one call from a client, from gRPC's hands to the handler and back.
+ *
+ *   asked for --arrived--> OPEN --the request is read--> handler --reply/finish--> ENDED --nothing is out--> (freed)
+ *
+ * (1) Three batches may be out: the read of the request, the notice of the end (RECV_CLOSE_ON_SERVER, posted at once,
+ *     so that a client's going away is seen) and one send. The call is freed when it was ended and none is out.
+ * (2) One send at a time; what was queued meanwhile waits in `queue`. gRPC finishes a send when the client's window
+ *     takes it (up to 64 KiB are buffered beyond), so `queued` is what a slow reader owes.
+ * (3) After `cancelled` nothing is sent any more; the handler still ends the call. */
+#include "base/mem.h"
+#include "rpc/serving.h"
+#include <grpc/support/time.h>
+#include <stdio.h>
+#include <string.h>
+
+struct outgoing {
+    struct dm_list link;
+    grpc_byte_buffer *message;
+    size_t len;
+};
+
+struct dm_incoming {
+    struct dm_connection *connection;
+    const struct dm_method *method;
+    grpc_call *call;
+    grpc_call_details details;
+    grpc_metadata_array metadata;
+    struct dm_tag arrived, read, over, sent, late;
+    size_t batches; /* that are out */
+    grpc_byte_buffer *received;
+    struct dm_message request;
+    int over_cancelled;
+    bool cancelled, ended, greeted /* initial metadata went out */, status_sent;
+    struct dm_list queue; /* of outgoing */
+    struct outgoing *sending;
+    size_t queued;
+    struct dm_status status; /* to finish with; its message is ours */
+    void (*on_cancel)(void *arg);
+    void *cancel_arg;
+};
+
+static void free_outgoing(struct dm_incoming *in, struct outgoing *out) {
+    if (!out)
+        return;
+    in->queued -= out->len;
+    grpc_byte_buffer_destroy(out->message);
+    free(out);
+}
+
+static void drop_queue(struct dm_incoming *in) {
+    struct outgoing *out;
+    DM_LIST_EACH(out, &in->queue, struct outgoing, link) {
+        dm_list_remove(&out->link);
+        free_outgoing(in, out);
+    }
+}
+
+static void free_incoming(struct dm_incoming *in) {
+    struct dm_connection *c = in->connection;
+    drop_queue(in);
+    dm_message_close(&in->request);
+    grpc_call_details_destroy(&in->details);
+    grpc_metadata_array_destroy(&in->metadata);
+    free((char *)in->status.message);
+    if (in->call) {
+        grpc_call_unref(in->call);
+        c->server->n_calls--;
+    }
+    free(in);
+    dm_connection_drop(c);
+}
+
+static void free_if_done(struct dm_incoming *in) {
+    if (in->ended && in->batches == 0)
+        free_incoming(in);
+}
+
+static bool run_batch(struct dm_incoming *in, const grpc_op *ops, size_t n, struct dm_tag *tag) {
+    if (!dm_bridge_batch(in->call, ops, n, tag))
+        return false;
+    in->batches++;
+    return true;
+}
+
+/* ---- answering ------------------------------------------------------------------------------------------------- */
+
+static void on_sent(struct dm_tag *tag, bool ok);
+
+static size_t greeting(struct dm_incoming *in, grpc_op *ops) {
+    if (in->greeted)
+        return 0;
+    in->greeted = true;
+    ops[0] = (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA};
+    return 1;
+}
+
+static void take_from_queue(struct dm_incoming *in, grpc_op *op) {
+    in->sending = DM_LIST_FIRST(&in->queue, struct outgoing, link);
+    dm_list_remove(&in->sending->link);
+    *op = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = in->sending->message};
+}
+
+/* The next thing to send, if there is one and nothing is on its way: a message, the status, for the last one both. */
+static void send_next(struct dm_incoming *in) {
+    grpc_op ops[3];
+    size_t n = 0;
+    if (in->sending || in->status_sent || in->cancelled || (dm_list_empty(&in->queue) && !in->ended))
+        return;
+    n += greeting(in, &ops[n]);
+    if (!dm_list_empty(&in->queue))
+        take_from_queue(in, &ops[n++]);
+    in->status_sent = in->ended && dm_list_empty(&in->queue);
+    grpc_slice text = in->status_sent ? dm_status_slice(in->status.message) : grpc_empty_slice();
+    if (in->status_sent) {
+        ops[n] = (grpc_op){.op = GRPC_OP_SEND_STATUS_FROM_SERVER};
+        ops[n].data.send_status_from_server.status = (grpc_status_code)in->status.code;
+        ops[n++].data.send_status_from_server.status_details = &text;
+    }
+    in->sent.run = on_sent;
+    if (!run_batch(in, ops, n, &in->sent)) {
+        free_outgoing(in, DM_MOVE(in->sending));
+        in->cancelled = true; /* gRPC takes nothing for this call any more */
+    }
+    grpc_slice_unref(text);
+}
+
+static void on_sent(struct dm_tag *tag, bool ok) {
+    struct dm_incoming *in = DM_CONTAINER(tag, struct dm_incoming, sent);
+    in->batches--;
+    free_outgoing(in, DM_MOVE(in->sending));
+    if (!ok)
+        drop_queue(in); /* the client is gone; `over` says so too */
+    else
+        send_next(in);
+    free_if_done(in);
+}
+
+static size_t queue_message(struct dm_incoming *in, struct dm_span message) {
+    struct outgoing *out = DM_NEW(struct outgoing);
+    out->message = dm_wire_pack(message);
+    out->len = message.len;
+    in->queued += out->len;
+    dm_list_append(&in->queue, &out->link);
+    return in->queued;
+}
+
+size_t dm_incoming_send(struct dm_incoming *in, struct dm_span message) {
+    if (in->cancelled || in->ended)
+        return 0;
+    queue_message(in, message);
+    send_next(in);
+    return in->queued;
+}
+
+void dm_incoming_finish(struct dm_incoming *in, const struct dm_status *status) {
+    in->ended = true;
+    in->status.code = status ? status->code : DM_OK;
+    in->status.message = dm_strdup(status && status->message ? status->message : "");
+    send_next(in);
+    free_if_done(in);
+}
+
+void dm_incoming_reply(struct dm_incoming *in, const struct dm_status *status, struct dm_span response) {
+    if (!in->cancelled && response.data)
+        queue_message(in, response);
+    dm_incoming_finish(in, status);
+}
+
+/* ---- arriving -------------------------------------------------------------------------------------------------- */
+
+static void refuse(struct dm_incoming *in, int code, const char *message) {
+    const struct dm_status status = {code, message};
+    dm_incoming_finish(in, &status);
+}
+
+static void cancel_notice(struct dm_incoming *in) {
+    void (*notify)(void *arg) = DM_MOVE(in->on_cancel);
+    if (notify && !in->ended)
+        notify(in->cancel_arg); /* may end the call */
+}
+
+/* RECV_CLOSE_ON_SERVER: the call is over for gRPC, well or not. */
+static void on_over(struct dm_tag *tag, bool ok) {
+    struct dm_incoming *in = DM_CONTAINER(tag, struct dm_incoming, over);
+    if (in->over_cancelled || !ok) {
+        in->cancelled = true;
+        drop_queue(in);
+        cancel_notice(in);
+    }
+    in->batches--;
+    free_if_done(in);
+}
+
+static void on_read(struct dm_tag *tag, bool ok) {
+    struct dm_incoming *in = DM_CONTAINER(tag, struct dm_incoming, read);
+    in->batches--;
+    if (!ok || !in->received) {
+        refuse(in, DM_INVALID_ARGUMENT, "the call carries no request message");
+        return;
+    }
+    dm_message_open(&in->request, DM_MOVE(in->received));
+    if (in->cancelled) /* gone before anybody saw it */
+        refuse(in, DM_CANCELLED, "");
+    else
+        in->method->handle(in->connection->server->self, in);
+}
+
+static const struct dm_method *find_method(const struct dm_server *s, grpc_slice name) {
+    for (size_t i = 0; i < s->n_methods; i++)
+        if (strlen(s->methods[i].name) == GRPC_SLICE_LENGTH(name) &&
+            !memcmp(s->methods[i].name, GRPC_SLICE_START_PTR(name), GRPC_SLICE_LENGTH(name)))
+            return &s->methods[i];
+    return NULL;
+}
+
+static void refuse_unknown(struct dm_incoming *in) {
+    char text[256];
+    snprintf(text, sizeof text, "unknown method %.*s", (int)GRPC_SLICE_LENGTH(in->details.method),
+             (const char *)GRPC_SLICE_START_PTR(in->details.method));
+    refuse(in, DM_UNIMPLEMENTED, text);
+}
+
+static void watch_end(struct dm_incoming *in) {
+    grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
+    op.data.recv_close_on_server.cancelled = &in->over_cancelled;
+    in->over.run = on_over;
+    run_batch(in, &op, 1, &in->over);
+}
+
+static void read_request(struct dm_incoming *in) {
+    grpc_op op = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &in->received};
+    in->read.run = on_read;
+    if (!run_batch(in, &op, 1, &in->read))
+        refuse(in, DM_INTERNAL, "the request cannot be read");
+}
+
+static void on_arrived(struct dm_tag *tag, bool ok) {
+    struct dm_incoming *in = DM_CONTAINER(tag, struct dm_incoming, arrived);
+    struct dm_server *s = in->connection->server;
+    if (!ok) { /* the connection closes */
+        free_incoming(in);
+        return;
+    }
+    s->n_calls++;
+    if (!in->connection->closing)
+        dm_incoming_request_next(in->connection);
+    watch_end(in);
+    in->method = find_method(s, in->details.method);
+    if (!in->method)
+        refuse_unknown(in);
+    else if (s->n_calls > s->limits.max_calls)
+        refuse(in, DM_RESOURCE_EXHAUSTED, "too many open calls; try again later");
+    else
+        read_request(in);
+}
+
+void dm_incoming_request_next(struct dm_connection *c) {
+    grpc_completion_queue *queue = dm_bridge_queue(c->server->rpc);
+    struct dm_incoming *in = DM_NEW(struct dm_incoming);
+    in->connection = c;
+    c->holds++;
+    dm_list_init(&in->queue);
+    grpc_call_details_init(&in->details);
+    grpc_metadata_array_init(&in->metadata);
+    in->arrived.run = on_arrived;
+    DM_HANDED_OUT(&in->arrived);
+    if (grpc_server_request_call(c->grpc, &in->call, &in->details, &in->metadata, queue, queue,
+                                 &in->arrived) != GRPC_CALL_OK)
+        free_incoming(in);
+}
+
+/* ---- asking ---------------------------------------------------------------------------------------------------- */
+
+struct dm_span dm_incoming_request(const struct dm_incoming *in) {
+    return in->request.bytes;
+}
+
+const struct dm_peer *dm_incoming_peer(const struct dm_incoming *in) {
+    return &in->connection->peer;
+}
+
+bool dm_incoming_cancelled(const struct dm_incoming *in) {
+    return in->cancelled;
+}
+
+int64_t dm_incoming_timeout_ms(const struct dm_incoming *in) {
+    gpr_timespec deadline = gpr_convert_clock_type(in->details.deadline, GPR_CLOCK_MONOTONIC);
+    if (gpr_time_cmp(deadline, gpr_inf_future(GPR_CLOCK_MONOTONIC)) == 0)
+        return DM_FOREVER;
+    gpr_timespec left = gpr_time_sub(deadline, gpr_now(GPR_CLOCK_MONOTONIC));
+    int64_t ms = left.tv_sec * 1000 + left.tv_nsec / 1000000;
+    return ms > 0 ? ms : 0;
+}
+
+static void on_late(struct dm_tag *tag, bool ok) {
+    struct dm_incoming *in = DM_CONTAINER(tag, struct dm_incoming, late);
+    (void)ok;
+    cancel_notice(in);
+    in->batches--;
+    free_if_done(in);
+}
+
+void dm_incoming_on_cancel(struct dm_incoming *in, void (*cancelled)(void *arg), void *arg) {
+    in->on_cancel = cancelled, in->cancel_arg = arg;
+    if (!in->cancelled || !cancelled)
+        return;
+    in->late.run = on_late; /* it has happened already: later, not now */
+    in->batches++;
+    dm_bridge_post(in->connection->server->rpc, &in->late);
+}
