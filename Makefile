@@ -49,8 +49,7 @@ $(filter-out $(firstword $(GOALS)),$(GOALS)): $(firstword $(GOALS)) ;
 else
 
 # ---- flags ------------------------------------------------------------------------------------------------------------
-LIB_PKGS := libuv jansson libprotobuf-c yaml-0.1 inih
-PKGS     := $(LIB_PKGS) libsystemd
+PKGS := libuv jansson libprotobuf-c yaml-0.1 inih libsystemd
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
 
@@ -166,8 +165,8 @@ D = $(DESTDIR)
 MAN     := $(wildcard share/man/*.[158])
 UNITS   := $(wildcard share/systemd/*.service)
 filled   = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@BINDIR@|$(BINDIR)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' \
-           -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' -e 's|@VERSION@|$(VERSION)|g' -e 's|@LIB_PKGS@|$(filter-out libuv,$(LIB_PKGS))|g' \
-           -e 's|@STATIC_LIBS@|$(GRPC_ITSELF) $(shell cat $(BUILD)/grpc.libs) -pthread -lm|g'
+           -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' -e 's|@VERSION@|$(VERSION)|g' \
+           -e 's|@STATIC_LIBS@|$(GRPC_ITSELF) $(shell cat $(BUILD)/grpc.libs) $(filter-out -lsystemd,$(PKG_LIBS)) -pthread -lm|g'
 INSTALLED = $(PROGS:$(BUILD)/%=$(BINDIR)/%) $(addprefix $(LIBDIR)/,libdevmgr.a $(SONAME) libdevmgr.so pkgconfig/libdevmgr.pc) \
            $(INCLUDEDIR)/devmgr.h $(foreach m,$(notdir $(MAN)),$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(m)) \
            $(UNITS:share/systemd/%=$(UNITDIR)/%)
@@ -179,9 +178,9 @@ install: all
 	install -m 755 $(BUILD)/$(SONAME) $(D)$(LIBDIR)
 	ln -sf $(SONAME) $(D)$(LIBDIR)/libdevmgr.so
 	$(filled) libdevmgr.pc.in > $(D)$(LIBDIR)/pkgconfig/libdevmgr.pc
-	$(foreach u,$(notdir $(UNITS)),$(filled) share/systemd/$(u) > $(D)$(UNITDIR)/$(u);)
-	$(foreach m,$(notdir $(MAN)),$(filled) share/man/$(m) > $(D)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(m);)
-	$(if $(D),,-[ "$$(id -u)" != 0 ] || case $(LIBDIR) in /usr/*) ldconfig ;; esac)
+	$(foreach u,$(notdir $(UNITS)),$(filled) share/systemd/$(u) > $(D)$(UNITDIR)/$(u) &&) :
+	$(foreach m,$(notdir $(MAN)),$(filled) share/man/$(m) > $(D)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(m) &&) :
+	$(if $(D),,-[ "$$(id -u)" != 0 ] || case $(LIBDIR) in (/usr/*) ldconfig ;; esac)
 uninstall:
 	rm -f $(INSTALLED:%=$(D)%)
 

@@ -1,0 +1,48 @@
+#!/bin/sh
+# An embedder needs pkg-config's flags and nothing else: against the installed tree, examples/embed.c builds and runs,
+# shared and static, also in a process that has a gRPC of its own.
+[ -z "${SAN-}" ] || { echo "a build under sanitizers is not one to install"; exit 77; }
+BUILD=${BUILD:-build}
+stage=$(cd "$BUILD/stage" && pwd) || exit 1
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+export PKG_CONFIG_PATH="$stage/lib/pkgconfig" LD_LIBRARY_PATH="$stage/lib"
+cc="${CC:-cc} -Wall -Wextra -Werror"
+n=0
+check() { # NAME COMMAND
+    n=$((n + 1))
+    if eval "$2" >"$tmp/log" 2>&1; then
+        echo "ok $n - $1"
+    else
+        echo "not ok $n - $1: exit $?"
+        sed 's/^/# /' "$tmp/log"
+    fi
+}
+run() { timeout 20 "$@"; }
+with_plugin() { # PROGRAM ROOT: the example waits for a plugin, so it can be started first
+    mkdir -p "$2/device-plugins"
+    "$BUILD/devmgr-fakeplugin" --root "$2" --resource example.com/gpu --devices 2 &
+    plugin=$!
+    run "$1" "$2" example.com/gpu
+    rc=$?
+    kill $plugin && wait $plugin
+    return $rc
+}
+
+check "embed.c builds with pkg-config --cflags --libs" \
+    '$cc examples/embed.c -o $tmp/embed $(pkg-config --cflags --libs libdevmgr)'
+check "it admits a pod, gets its options, releases it, leaves nothing behind" \
+    'with_plugin $tmp/embed $tmp/a && grep released $tmp/log && [ ! -e $tmp/a/device-plugins/kubelet.sock ]'
+mkdir "$tmp/lib" && cp "$stage/lib/libdevmgr.a" "$tmp/lib"
+check "embed.c links the archive with pkg-config --static" \
+    '$cc examples/embed.c -o $tmp/static -L$tmp/lib $(pkg-config --static --cflags --libs libdevmgr) &&
+     ! readelf -d $tmp/static | grep libdevmgr'
+check "that one does too" 'with_plugin $tmp/static $tmp/b'
+for grpc in grpc grpc_unsecure; do
+    check "beside -l$grpc: builds" \
+        '$cc tests/package/beside_grpc.c -o $tmp/beside $(pkg-config --cflags --libs libdevmgr) -l$grpc -lgpr'
+    for when in before after; do
+        check "beside -l$grpc, initialised $when devmgr_open" 'run $tmp/beside $when $tmp/$grpc.$when'
+    done
+done
+echo "1..$n"
