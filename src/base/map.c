@@ -27,7 +27,8 @@ static uint64_t mix(uint64_t h) {
     return h ^ h >> 32;
 }
 
-static uint64_t hash(const char *key, size_t len) {
+uint64_t dm_map_hash(const void *data, size_t len) {
+    const char *key = data;
     uint64_t h = seed() ^ len * 0x9e3779b97f4a7c15u, word;
     for (; len >= 8; key += 8, len -= 8) {
         memcpy(&word, key, 8);
@@ -70,7 +71,7 @@ static void grow(struct dm_map *m) {
 }
 
 void *dm_map_get_n(const struct dm_map *m, const char *key, size_t len) {
-    struct dm_map_slot *s = find(m, key, len, hash(key, len));
+    struct dm_map_slot *s = find(m, key, len, dm_map_hash(key, len));
     return s ? s->value : NULL;
 }
 
@@ -79,7 +80,7 @@ void *dm_map_get(const struct dm_map *m, const char *key) {
 }
 
 bool dm_map_put_n(struct dm_map *m, const char *key, size_t len, void *value) {
-    uint64_t h = hash(key, len);
+    uint64_t h = dm_map_hash(key, len);
     struct dm_map_slot *s = find(m, key, len, h);
     if (s) {
         s->value = value;
@@ -98,7 +99,7 @@ bool dm_map_put(struct dm_map *m, const char *key, void *value) {
 
 void *dm_map_remove(struct dm_map *m, const char *key) {
     size_t len = strlen(key);
-    struct dm_map_slot *s = find(m, key, len, hash(key, len));
+    struct dm_map_slot *s = find(m, key, len, dm_map_hash(key, len));
     if (!s)
         return NULL;
     void *value = s->value;

@@ -4,6 +4,7 @@
 #define DM_BASE_MAP_H
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct dm_map_slot;
 struct dm_map { /* zero-initialise */
@@ -17,6 +18,8 @@ bool dm_map_put(struct dm_map *m, const char *key, void *value); /* false: key w
 bool dm_map_put_n(struct dm_map *m, const char *key, size_t len, void *value);
 void *dm_map_remove(struct dm_map *m, const char *key); /* the value, or NULL */
 void dm_map_free(struct dm_map *m);                     /* not the values; leaves it empty */
+/* The seeded hash of the keys, for tables of one's own and for fingerprints; differs from process to process. */
+uint64_t dm_map_hash(const void *key, size_t len);
 /* Any order; do not change the map inside. *it starts at 0; NULL at the end. */
 void *dm_map_next(const struct dm_map *m, size_t *it, const char **key);
 #endif
