@@ -109,6 +109,11 @@ bool dm_text_utf8(const void *data, size_t len) {
     const unsigned char *p = data, *end = p + len;
     while (p < end) {
         uint32_t code, least;
+        uint64_t word;
+        if (end - p >= 8 && (memcpy(&word, p, 8), !(word & UINT64_C(0x8080808080808080)))) {
+            p += 8; /* eight ASCII bytes at once: ids of plugins are nothing else */
+            continue;
+        }
         size_t n = sequence(*p, &code, &least);
         if (!n || (size_t)(end - p) < n)
             return false;
