@@ -1,0 +1,128 @@
+/* main.c -- devmgrd: libdevmgr on a loop, the control API beside it.
+ *
+ *   options ──► devmgr_open ──► control ──► "ready" ──► ... ──SIGTERM──► both close, writes done ──► exit 0
+ *
+ * A second SIGTERM or SIGINT while closing ends at once. Everything that is said goes to stderr, but for "ready". */
+#include "base/mem.h"
+#include "control/control.h"
+#include "daemon/log.h"
+#include "daemon/options.h"
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+#include <uv.h>
+
+struct daemon {
+    uv_loop_t loop;
+    struct dm_log log;
+    devmgr *manager;
+    struct dm_control *control;
+    uv_signal_t term, interrupt;
+    uv_timer_t watchdog;
+    bool closing;
+    int open; /* of manager and control */
+};
+
+static void on_event(void *arg, const devmgr_event *ev) {
+    struct daemon *d = arg;
+    dm_log_event(&d->log, ev);
+    dm_control_event(d->control, ev);
+}
+
+static void on_closed(void *arg) {
+    struct daemon *d = arg;
+    if (--d->open > 0)
+        return;
+    uv_close((uv_handle_t *)&d->term, NULL);
+    uv_close((uv_handle_t *)&d->interrupt, NULL);
+    uv_close((uv_handle_t *)&d->watchdog, NULL);
+}
+
+static void on_signal(uv_signal_t *handle, int number) {
+    struct daemon *d = handle->data;
+    DM_FREE char *text = dm_printf("%s: finishing", strsignal(number));
+    if (d->closing)
+        _exit(1); /* asked twice: whoever asks does not want to wait for a last write */
+    d->closing = true;
+    dm_log_line(&d->log, 6, text);
+    sd_notify(0, "STOPPING=1");
+    dm_control_close(DM_MOVE(d->control), on_closed, d);
+    devmgr_close(d->manager, on_closed, d);
+}
+
+/* systemd's watchdog, when it asks for one: alive is who turns the loop and can register plugins and save state. */
+static void on_watchdog(uv_timer_t *timer) {
+    struct daemon *d = timer->data;
+    devmgr_error err;
+    if (d->closing || devmgr_check(d->manager, &err) == 0) {
+        sd_notify(0, "WATCHDOG=1");
+        return;
+    }
+    dm_log_line(&d->log, 3, err.message);
+}
+
+static void start_watchdog(struct daemon *d) {
+    uint64_t us = 0;
+    uv_timer_init(&d->loop, &d->watchdog);
+    d->watchdog.data = d;
+    if (sd_watchdog_enabled(0, &us) > 0 && us > 2000)
+        uv_timer_start(&d->watchdog, on_watchdog, us / 2000, us / 2000);
+}
+
+static void start_signals(struct daemon *d) {
+    signal(SIGPIPE, SIG_IGN);
+    uv_signal_init(&d->loop, &d->term);
+    uv_signal_init(&d->loop, &d->interrupt);
+    d->term.data = d->interrupt.data = d;
+    uv_signal_start(&d->term, on_signal, SIGTERM);
+    uv_signal_start(&d->interrupt, on_signal, SIGINT);
+}
+
+static int fail(const devmgr_error *err) {
+    fprintf(stderr, "devmgrd: %s\n", err->message);
+    return 1;
+}
+
+/* Nothing has been started but the manager: let it close. */
+static int fail_after_open(struct daemon *d, const devmgr_error *err) {
+    devmgr_close(d->manager, NULL, NULL);
+    uv_run(&d->loop, UV_RUN_DEFAULT);
+    return fail(err);
+}
+
+static int serve(struct daemon *d, const struct dm_daemon_options *o) {
+    devmgr_error err;
+    if (devmgr_open(&d->loop, o->config, on_event, d, &d->manager, &err) < 0) {
+        uv_run(&d->loop, UV_RUN_DEFAULT);
+        return fail(&err);
+    }
+    if (dm_control_start(&d->loop, d->manager, o->socket, o->socket_group, &d->control, &err) < 0)
+        return fail_after_open(d, &err);
+    d->open = 2;
+    start_signals(d);
+    start_watchdog(d);
+    puts("ready");
+    fflush(stdout);
+    sd_notify(0, "READY=1");
+    uv_run(&d->loop, UV_RUN_DEFAULT);
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    DM_CLEANUP(dm_daemon_options_free) struct dm_daemon_options options;
+    struct daemon d = {0};
+    int status = dm_daemon_options_read(argc, argv, &options);
+    if (status >= 0)
+        return status;
+    if (options.print_config)
+        dm_daemon_options_print(&options);
+    if (options.print_config || options.check_config)
+        return 0;
+    dm_log_init(&d.log, options.log_level, options.log_format);
+    uv_loop_init(&d.loop);
+    status = serve(&d, &options);
+    uv_loop_close(&d.loop);
+    return status;
+}
