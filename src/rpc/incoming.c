@@ -152,6 +152,10 @@ size_t dm_incoming_send(struct dm_incoming *in, struct dm_span message) {
     return in->queued;
 }
 
+size_t dm_incoming_queued(const struct dm_incoming *in) {
+    return in->queued;
+}
+
 void dm_incoming_finish(struct dm_incoming *in, const struct dm_status *status) {
     in->ended = true;
     in->status.code = status ? status->code : DM_OK;
