@@ -1,0 +1,255 @@
+/* control.c -- the control API's service: methods, requests, start and end. See service.h. */
+#include "base/mem.h"
+#include "control/service.h"
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    MAX_REQUEST = 8 << 20, /* as the largest manifest */
+    MAX_UNFOLDED = 64 << 20,
+    MAX_STREAMS = 1024, /* a kubelet's worth of waiting admissions on one connection, and its releases */
+    MAX_CALLS = 4096
+};
+
+/* ---- requests -------------------------------------------------------------------------------------------------- */
+
+static void close_server_when_idle(struct dm_control *c);
+
+static void free_request(struct dm_request *r) {
+    struct dm_control *c = r->control;
+    dm_list_remove(&r->in_control);
+    dm_arena_free(&r->arena);
+    free(r);
+    close_server_when_idle(c);
+}
+
+void dm_request_finish(struct dm_request *r, const struct dm_status *status) {
+    dm_incoming_finish(r->in, status);
+    free_request(r);
+}
+
+void dm_request_reply_bytes(struct dm_request *r, const struct dm_buf *packed) {
+    static const uint8_t nothing[1];
+    struct dm_span bytes = packed->len ? dm_buf_span(packed) : (struct dm_span){nothing, 0};
+    dm_incoming_reply(r->in, NULL, bytes);
+    free_request(r);
+}
+
+void dm_request_reply(struct dm_request *r, const void *message) {
+    DM_CLEANUP(dm_buf_free) struct dm_buf out = {0};
+    dm_message_write(message, &out);
+    dm_request_reply_bytes(r, &out);
+}
+
+void dm_request_refuse(struct dm_request *r, int status, const char *message) {
+    const struct dm_status s = {status, message};
+    dm_request_finish(r, &s);
+}
+
+int dm_control_status(int code) {
+    static const struct {
+        int code, status;
+    } table[] = {{-EINVAL, DM_INVALID_ARGUMENT},
+                 {DEVMGR_EINVALID, DM_INVALID_ARGUMENT},
+                 {-ENOENT, DM_NOT_FOUND},
+                 {-EEXIST, DM_ALREADY_EXISTS},
+                 {-EALREADY, DM_ABORTED},
+                 {-ECANCELED, DM_ABORTED},
+                 {-EBUSY, DM_FAILED_PRECONDITION},
+                 {DEVMGR_EBUSY, DM_FAILED_PRECONDITION},
+                 {-ETIMEDOUT, DM_DEADLINE_EXCEEDED},
+                 {-ENOSYS, DM_UNIMPLEMENTED},
+                 {-EAGAIN, DM_UNAVAILABLE}};
+    for (size_t i = 0; i < DM_COUNT(table); i++)
+        if (table[i].code == code)
+            return table[i].status;
+    return DM_INTERNAL;
+}
+
+static const char *plain_words(int code) {
+    switch (code) {
+    case -ENOENT:
+        return "not known";
+    case -ENOSYS:
+        return "not built yet";
+    case -EALREADY:
+        return "an admission of this pod is in flight; wait for its answer or release the pod";
+    case -ECANCELED:
+        return "released meanwhile, or the daemon is closing";
+    case -EBUSY:
+        return "still in use: held, reserved, or its plugin is there";
+    case DEVMGR_EINVALID:
+        return "not valid";
+    default:
+        return code > -4096 ? strerror(-code) : devmgr_error_name(code);
+    }
+}
+
+void dm_request_fail(struct dm_request *r, int code, const devmgr_error *err, const char *what) {
+    int status = dm_control_status(code);
+    DM_FREE char *name = status == DM_INTERNAL ? dm_printf("%s: ", devmgr_error_name(code)) : dm_strdup("");
+    DM_FREE char *message = err && *err->message ? dm_printf("%s%s", name, err->message)
+                                                 : dm_printf("%s%s: %s", name, what, plain_words(code));
+    dm_request_refuse(r, status, message);
+}
+
+const char *dm_request_text(struct dm_request *r, ProtobufCBinaryData text, const char *field,
+                            bool required) {
+    bool bad = false;
+    const char *s = dm_decode_text(&r->arena, text, &bad);
+    if (!bad && (*s || !required))
+        return s;
+    DM_FREE char *message = dm_printf("%s: %s", field, bad ? "must be UTF-8 without NUL" : "missing");
+    dm_request_refuse(r, DM_INVALID_ARGUMENT, message);
+    return NULL;
+}
+
+static void serve(struct dm_control *c, struct dm_incoming *in, const ProtobufCMessageDescriptor *descriptor,
+                  dm_handler *handler) {
+    static const struct dm_status closing = {DM_UNAVAILABLE, "closing; connect again"};
+    if (c->closing) {
+        dm_incoming_finish(in, &closing);
+        return;
+    }
+    struct dm_request *r = DM_NEW(struct dm_request);
+    struct dm_span bytes = dm_incoming_request(in);
+    r->control = c;
+    r->in = in;
+    r->arena.limit = MAX_UNFOLDED;
+    dm_list_append(&c->requests, &r->in_control);
+    r->message = dm_message_read(&r->arena, descriptor, bytes.data, bytes.len);
+    if (r->message) {
+        handler(r);
+        return;
+    }
+    DM_FREE char *text = dm_printf("not a %s, or too many small parts in it", descriptor->name);
+    dm_request_refuse(r, DM_INVALID_ARGUMENT, text);
+}
+
+/* ---- methods --------------------------------------------------------------------------------------------------- */
+
+#define METHOD(name, request)                                                                                \
+    static void on_##name(void *self, struct dm_incoming *in) {                                              \
+        serve(self, in, &devmgr__v1alpha1__##request##_request__descriptor, dm_serve_##name);                \
+    }
+METHOD(info, info)
+METHOD(admit, admit)
+METHOD(admit_each, admit)
+METHOD(container_options, container_options)
+METHOD(init_done, init_done)
+METHOD(release_container, release_container)
+METHOD(release, release)
+METHOD(sync, sync)
+METHOD(claim_record, claim_record)
+METHOD(adopt, adopt)
+METHOD(list_resources, list_resources)
+METHOD(list_devices, list_devices)
+METHOD(list_pods, list_pods)
+METHOD(health_history, health_history)
+METHOD(watch, watch)
+METHOD(node_allocatable, node_allocatable)
+METHOD(explain, explain)
+METHOD(hints, hints)
+METHOD(forget_resource, forget_resource)
+METHOD(check, check)
+METHOD(metrics, metrics)
+#undef METHOD
+
+#define UNARY(name, handle)                                                                                  \
+    { "/devmgr.v1alpha1.DeviceManager/" name, false, handle }
+#define STREAM(name, handle)                                                                                 \
+    { "/devmgr.v1alpha1.DeviceManager/" name, true, handle }
+static const struct dm_method methods[] = {
+    UNARY("Info", on_info),
+    UNARY("Admit", on_admit),
+    STREAM("AdmitEach", on_admit_each),
+    UNARY("ContainerOptions", on_container_options),
+    UNARY("InitDone", on_init_done),
+    UNARY("ReleaseContainer", on_release_container),
+    UNARY("Release", on_release),
+    UNARY("Sync", on_sync),
+    UNARY("ClaimRecord", on_claim_record),
+    UNARY("Adopt", on_adopt),
+    UNARY("ListResources", on_list_resources),
+    STREAM("ListDevices", on_list_devices),
+    STREAM("ListPods", on_list_pods),
+    UNARY("HealthHistory", on_health_history),
+    STREAM("Watch", on_watch),
+    UNARY("NodeAllocatable", on_node_allocatable),
+    UNARY("Explain", on_explain),
+    UNARY("Hints", on_hints),
+    UNARY("ForgetResource", on_forget_resource),
+    UNARY("Check", on_check),
+    UNARY("Metrics", on_metrics),
+};
+
+/* ---- start and end --------------------------------------------------------------------------------------------- */
+
+static int listen_and_serve(struct dm_control *c, const char *socket, const char *group,
+                            devmgr_error *reterr) {
+    static const struct dm_server_limits limits = {
+        .max_receive = MAX_REQUEST, .max_streams = MAX_STREAMS, .max_calls = MAX_CALLS};
+    int r = dm_server_new(c->rpc, methods, DM_COUNT(methods), c, &limits, &c->server, reterr);
+    if (r < 0)
+        return r;
+    int fd = dm_socket_file_open(socket, group, &c->file, reterr);
+    return fd < 0 ? fd : dm_server_listen(c->server, fd, &c->listener, reterr);
+}
+
+static void on_released(void *arg) {
+    struct dm_control *c = arg;
+    if (c->closed)
+        c->closed(c->closed_arg);
+    free(c);
+}
+
+static void on_server_closed(void *arg) {
+    struct dm_control *c = arg;
+    dm_rpc_release(c->rpc, on_released, c);
+}
+
+int dm_control_start(uv_loop_t *loop, devmgr *m, const char *socket, const char *group,
+                     struct dm_control **ret, devmgr_error *reterr) {
+    struct dm_control *c = DM_NEW(struct dm_control);
+    c->m = m;
+    dm_list_init(&c->requests);
+    dm_list_init(&c->watchers);
+    int r = dm_rpc_acquire(loop, &c->rpc, reterr);
+    if (r < 0) {
+        free(c);
+        return r;
+    }
+    r = listen_and_serve(c, socket, group, reterr);
+    if (r < 0) {
+        dm_control_close(c, NULL, NULL);
+        return r;
+    }
+    *ret = c;
+    return 0;
+}
+
+static void close_server_when_idle(struct dm_control *c) {
+    if (!c->closing || c->server_closing || !dm_list_empty(&c->requests))
+        return;
+    c->server_closing = true;
+    if (c->server)
+        dm_server_close(c->server, on_server_closed, c);
+    else
+        on_server_closed(c);
+}
+
+void dm_control_close(struct dm_control *c, void (*closed)(void *arg), void *arg) {
+    if (!c) {
+        if (closed)
+            closed(arg);
+        return;
+    }
+    c->closed = closed;
+    c->closed_arg = arg;
+    dm_socket_file_remove(&c->file);
+    if (c->listener)
+        dm_server_unlisten(c->server, DM_MOVE(c->listener));
+    c->closing = true;
+    dm_watch_end_all(c);
+    close_server_when_idle(c);
+}
