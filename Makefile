@@ -151,6 +151,7 @@ run-%: $(BUILD)/fuzz/%.o $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a
 	    $(BUILD)/$* -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -artifact_prefix=$(BUILD)/ \
 	    $(BUILD)/corpus/$* $(wildcard fuzz/corpus/$(*:fuzz_%=%))
 interop: all
+	@interop/build $(BUILD)/interop
 	@interop/run
 bench: all
 	@bench/run
