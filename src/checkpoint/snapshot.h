@@ -52,6 +52,7 @@ struct dm_saved_pod {
 
 struct dm_snapshot {
     uint64_t revision; /* the last one given out */
+    bool recovering; /* loaded from a copy that may be old, not synced yet: a restart must not forget that */
     size_t n_claims, n_resources, n_pods;
     struct dm_saved_claim *
         *claims; /* oldest first: order is kept over writes, so that little is hashed anew */
@@ -63,7 +64,9 @@ struct dm_saved_claim *dm_saved_claim_new(const char *pod_uid, const char *conta
                                           struct dm_span answer);                /* refs 1, no nodes yet */
 void dm_saved_claim_add(struct dm_saved_claim *c, int64_t node, const char *id); /* before it is shared */
 struct dm_saved_resource *dm_saved_resource_new(const char *name);
-struct dm_saved_pod *dm_saved_pod_new(const char *uid);
+void dm_saved_resource_add(struct dm_saved_resource *r, const char *id); /* a healthy one */
+struct dm_saved_pod *dm_saved_pod_new(const char *uid);                  /* the other texts "" */
+void dm_saved_pod_add(struct dm_saved_pod *p, const char *container, int kind, uint64_t affinity);
 struct dm_saved_claim *dm_saved_claim_ref(struct dm_saved_claim *c);
 struct dm_saved_resource *dm_saved_resource_ref(struct dm_saved_resource *r);
 struct dm_saved_pod *dm_saved_pod_ref(struct dm_saved_pod *p);
