@@ -392,6 +392,8 @@ int dm_kubelet_read(struct dm_span text, struct dm_kubelet_file *f, devmgr_error
     f->data.entries.set = f->data.registered.set = true;
     dm_scan_init(&f->scan, text);
     struct reader r = {.s = &f->scan, .at = {NULL, SIZE_MAX}};
+    if (!text.len)
+        return dm_error_set(reterr, DEVMGR_ECHECKPOINT, "the file is empty");
     read_file(&r, f);
     free(r.ids);
     return dm_scan_end(&f->scan, reterr);
