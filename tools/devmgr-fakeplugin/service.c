@@ -70,17 +70,6 @@ static void *unpack(struct call *c, const ProtobufCMessageDescriptor *type) {
     return request;
 }
 
-static json_t *id_list(const ProtobufCBinaryData *ids, size_t n) {
-    json_t *list = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(list, json_stringn((const char *)ids[i].data, ids[i].len));
-    return list;
-}
-
-static void note(struct call *c, json_t *entry) {
-    json_array_append_new(c->plugin->log, entry);
-}
-
 static void answer_options(struct call *c) {
     const struct fp_config *config = &c->plugin->config;
     V1beta1__DevicePluginOptions options = V1BETA1__DEVICE_PLUGIN_OPTIONS__INIT;
@@ -98,13 +87,6 @@ static void answer_preferred(struct call *c) {
     V1beta1__PreferredAllocationRequest *q = unpack(c, &v1beta1__preferred_allocation_request__descriptor);
     if (!q)
         return;
-    for (size_t i = 0; c->plugin->log && i < q->n_container_requests; i++) {
-        const V1beta1__ContainerPreferredAllocationRequest *one = q->container_requests[i];
-        note(c, json_pack("{s:s, s:o, s:o, s:i}", "rpc", "GetPreferredAllocation", "available",
-                          id_list(one->available_deviceids, one->n_available_deviceids), "must",
-                          id_list(one->must_include_deviceids, one->n_must_include_deviceids), "size",
-                          (int)one->allocation_size));
-    }
     if (c->plugin->config.preference == FP_PREFER_ERROR) {
         fail_call(c, DM_UNKNOWN, "--preferred error");
     } else {
@@ -120,10 +102,6 @@ static void answer_allocate(struct call *c) {
     V1beta1__AllocateRequest *q = unpack(c, &v1beta1__allocate_request__descriptor);
     if (!q)
         return;
-    for (size_t i = 0; c->plugin->log && i < q->n_container_requests; i++)
-        note(c, json_pack(
-                    "{s:s, s:o}", "rpc", "Allocate", "ids",
-                    id_list(q->container_requests[i]->devices_ids, q->container_requests[i]->n_devices_ids)));
     if (answer->error) {
         fail_call(c, DM_UNKNOWN, answer->error);
     } else {
@@ -135,13 +113,6 @@ static void answer_allocate(struct call *c) {
 
 static void answer_prestart(struct call *c) {
     DM_CLEANUP(dm_buf_free) struct dm_buf out = {0};
-    V1beta1__PreStartContainerRequest *q = unpack(c, &v1beta1__pre_start_container_request__descriptor);
-    if (!q)
-        return;
-    if (c->plugin->log)
-        note(c, json_pack("{s:s, s:o}", "rpc", "PreStartContainer", "ids",
-                          id_list(q->devices_ids, q->n_devices_ids)));
-    v1beta1__pre_start_container_request__free_unpacked(q, NULL);
     answer_call(c, &out);
 }
 
@@ -194,6 +165,57 @@ size_t fp_service_queued(const struct fp_plugin *p) {
     return most;
 }
 
+/* ---- the log of calls (`calls`): what was asked, whatever is answered ------------------------------------------ */
+
+static json_t *id_list(const ProtobufCBinaryData *ids, size_t n) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, json_stringn((const char *)ids[i].data, ids[i].len));
+    return list;
+}
+
+static void note_preferred(json_t *log, struct dm_span bytes) {
+    V1beta1__PreferredAllocationRequest *q =
+        v1beta1__preferred_allocation_request__unpack(NULL, bytes.len, bytes.data);
+    for (size_t i = 0; q && i < q->n_container_requests; i++) {
+        const V1beta1__ContainerPreferredAllocationRequest *one = q->container_requests[i];
+        json_array_append_new(log,
+                              json_pack("{s:s, s:o, s:o, s:i}", "rpc", "GetPreferredAllocation", "available",
+                                        id_list(one->available_deviceids, one->n_available_deviceids), "must",
+                                        id_list(one->must_include_deviceids, one->n_must_include_deviceids),
+                                        "size", (int)one->allocation_size));
+    }
+    if (q)
+        v1beta1__preferred_allocation_request__free_unpacked(q, NULL);
+}
+
+static void note_allocate(json_t *log, struct dm_span bytes) {
+    V1beta1__AllocateRequest *q = v1beta1__allocate_request__unpack(NULL, bytes.len, bytes.data);
+    for (size_t i = 0; q && i < q->n_container_requests; i++)
+        json_array_append_new(log, json_pack("{s:s, s:o}", "rpc", "Allocate", "ids",
+                                             id_list(q->container_requests[i]->devices_ids,
+                                                     q->container_requests[i]->n_devices_ids)));
+    if (q)
+        v1beta1__allocate_request__free_unpacked(q, NULL);
+}
+
+static void note_prestart(json_t *log, struct dm_span bytes) {
+    V1beta1__PreStartContainerRequest *q =
+        v1beta1__pre_start_container_request__unpack(NULL, bytes.len, bytes.data);
+    if (!q)
+        return;
+    json_array_append_new(log, json_pack("{s:s, s:o}", "rpc", "PreStartContainer", "ids",
+                                         id_list(q->devices_ids, q->n_devices_ids)));
+    v1beta1__pre_start_container_request__free_unpacked(q, NULL);
+}
+
+static void note(const struct call *c) {
+    static void (*const notes[FP_RPCS])(json_t *, struct dm_span) = {
+        [FP_PREFERRED] = note_preferred, [FP_ALLOCATE] = note_allocate, [FP_PRESTART] = note_prestart};
+    if (c->plugin->log && notes[c->rpc])
+        notes[c->rpc](c->plugin->log, dm_incoming_request(c->in));
+}
+
 /* ---- a call comes in -------------------------------------------------------------------------------------------- */
 
 static void act(struct call *c) {
@@ -216,6 +238,7 @@ static void begin(struct fp_plugin *p, struct dm_incoming *in, enum fp_rpc rpc) 
     c->plugin = p, c->in = in, c->rpc = rpc;
     c->plan = fp_faults_next(&p->faults, rpc);
     p->counts[rpc]++;
+    note(c);
     uv_timer_init(&p->loop, &c->timer);
     c->timer.data = c;
     dm_list_append(&p->calls, &c->in_plugin);
