@@ -106,11 +106,20 @@ static void list_words(struct dm_buf *b, enum fp_rpc rpc) {
             dm_buf_printf(b, "%s%s%s", b->len ? ", " : "", row->word, row->value);
 }
 
+/* Is `row` the word that was meant, with a value too many, too few, or for the wrong RPC? */
+static bool same_word(const struct row *row, const char *what) {
+    size_t len = strlen(row->word);
+    return !strncmp(what, row->word, len) && (!what[len] || what[len] == '=');
+}
+
 static int unknown_what(enum fp_rpc rpc, const char *spec, const char *what, devmgr_error *reterr) {
     DM_CLEANUP(dm_buf_free) struct dm_buf can = {0};
     list_words(&can, rpc);
     for (const struct row *row = rows; row < rows + DM_COUNT(rows); row++)
-        if (!strncmp(what, row->word, strlen(row->word)) && strchr("=@", what[strlen(row->word)]))
+        if (same_word(row, what) && row->help[rpc])
+            return dm_error_set(reterr, -EINVAL, "%s: write %s:%s%s", spec, rpc_words[rpc], row->word,
+                                row->value);
+        else if (same_word(row, what))
             return dm_error_set(reterr, -EINVAL, "%s: %s has no meaning for %s, which can: %s", spec,
                                 row->word, rpc_words[rpc], can.data);
     return dm_error_set(reterr, -EINVAL, "%s: unknown fault; %s can: %s", spec, rpc_words[rpc], can.data);
