@@ -47,7 +47,8 @@ void dm_incoming_on_cancel(struct dm_incoming *in, void (*cancelled)(void *arg),
 void dm_incoming_reply(struct dm_incoming *in, const struct dm_status *status, struct dm_span response);
 /* Streaming: queues a copy; returns bytes queued and not yet taken by the client's window (for the caller's limit). */
 size_t dm_incoming_send(struct dm_incoming *in, struct dm_span message);
-size_t dm_incoming_queued(const struct dm_incoming *in); /* what the last send returned, less what went out since */
+/* What the last send returned, less what went out since. */
+size_t dm_incoming_queued(const struct dm_incoming *in);
 /* Streaming: ends it after what is queued was sent (or at once when cancelled). `status` NULL: OK. */
 void dm_incoming_finish(struct dm_incoming *in, const struct dm_status *status);
 #endif
