@@ -1,0 +1,220 @@
+/* verdict.c -- see verdict.h. Every text says what is wrong, who is in the way, and what to do next. */
+#include "manager/verdict.h"
+#include "base/text.h"
+#include "manager/admission.h"
+#include "manager/call.h"
+#include "manager/claims.h"
+#include "manager/resource.h"
+#include "manager/texts.h"
+#include <stdio.h>
+
+static void where(struct dm_buf *out, const struct dm_txn *t) {
+    char title[600];
+    const struct dm_pod_container *c = dm_txn_container(t);
+    dm_buf_printf(out, "pod %s", dm_pod_title(t->pod, title, sizeof title));
+    if (c)
+        dm_buf_printf(out, ", container %s", c->name);
+    if (c && t->limit < c->n_limits)
+        dm_buf_printf(out, ", %s", c->limits[t->limit].resource);
+    dm_buf_puts(out, ": ");
+}
+
+/* Takes over the texts. */
+static void fill(struct dm_verdict *v, const struct dm_txn *t, int cause, const char *inner,
+                 struct dm_buf *detail) {
+    const struct dm_pod_container *c = dm_txn_container(t);
+    *v = (struct dm_verdict){.verdict = cause <= DEVMGR_RECOVERING ? DEVMGR_NOT_YET : DEVMGR_REFUSED,
+                             .cause = cause};
+    v->message =
+        cause == DEVMGR_NO_AFFINITY ? dm_strdup(DM_TEXT_NO_AFFINITY) : dm_printf(DM_TEXT_ADMISSION, inner);
+    v->detail = dm_buf_steal(detail);
+    v->container = c ? dm_strdup(c->name) : NULL;
+    v->resource = c && t->limit < c->n_limits ? dm_strdup(c->limits[t->limit].resource) : NULL;
+}
+
+void dm_verdict_make(struct dm_verdict *v, const struct dm_txn *t, int cause, const char *inner,
+                     const char *format, ...) {
+    struct dm_buf detail = {0};
+    char text[2048];
+    va_list ap;
+    where(&detail, t);
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    dm_buf_puts(&detail, text);
+    fill(v, t, cause, inner, &detail);
+}
+
+void dm_verdict_canceled(struct dm_verdict *v, const struct dm_txn *t) {
+    dm_verdict_make(
+        v, t, DEVMGR_NO_CAUSE, DM_SAY_CANCELED,
+        "canceled: the pod was released, or the manager is closing, before its admission was through");
+    v->verdict = DEVMGR_CANCELED;
+}
+
+void dm_verdict_free(struct dm_verdict *v) {
+    free(v->detail), free(v->message), free(v->container), free(v->resource);
+    *v = (struct dm_verdict){0};
+}
+
+const char *dm_verdict_reason(const struct dm_verdict *v) {
+    return v->cause == DEVMGR_NO_AFFINITY ? DM_REASON_AFFINITY : DM_REASON_UNEXPECTED;
+}
+
+/* ---- the resource ---------------------------------------------------------------------------------------------------- */
+
+static const char *why(const struct dm_resource *r) {
+    return *r->last_error ? r->last_error : "no reason known";
+}
+
+bool dm_verdict_available(struct dm_verdict *v, const struct dm_txn *t, const struct dm_resource *r) {
+    DM_FREE char *no_healthy = dm_printf(DM_TEXT_NO_HEALTHY, r->name);
+    DM_FREE char *unregistered = dm_printf(DM_TEXT_UNREGISTERED, r->name);
+    if (r->list_valid)
+        return true;
+    if (r->connected)
+        dm_verdict_make(
+            v, t, DEVMGR_NO_DEVICE_LIST, r->had_list ? no_healthy : unregistered,
+            "its plugin (%s) is connected and has not listed its devices yet; admit again when it has, "
+            "or look at the plugin's log",
+            r->socket);
+    else if (r->removed)
+        dm_verdict_make(
+            v, t, DEVMGR_PLUGIN_GONE, unregistered,
+            "its plugin has been gone for longer than the grace period (%s); start the plugin again", why(r));
+    else if (!r->generation)
+        dm_verdict_make(
+            v, t, DEVMGR_NO_DEVICE_LIST, no_healthy,
+            "known from the checkpoint, its plugin has not registered again yet; start the plugin, or "
+            "admit again when it is there");
+    else
+        dm_verdict_make(v, t, DEVMGR_PLUGIN_GONE, no_healthy,
+                        "its plugin has gone (%s); start it again, or admit again when it is back", why(r));
+    return false;
+}
+
+void dm_verdict_no_plugin(struct dm_verdict *v, const struct dm_txn *t, const char *resource) {
+    DM_FREE char *inner = dm_printf(DM_TEXT_UNREGISTERED, resource);
+    dm_verdict_make(
+        v, t, DEVMGR_NO_PLUGIN, inner,
+        "no device plugin has registered this resource; start its plugin, correct the name, or name it in "
+        "ignore-resources if it is no device");
+}
+
+void dm_verdict_recovering(struct dm_verdict *v, const struct dm_txn *t) {
+    const struct dm_manager *m = t->manager;
+    DM_FREE char *inner = dm_printf(DM_SAY_RECOVERING, "waiting for the list of live pods");
+    struct dm_buf names = {0};
+    for (size_t i = 0; i < m->n_unknown && i < 5; i++)
+        dm_buf_printf(&names, "%s%s", i ? ", " : "", m->unknown[i]);
+    if (m->n_unknown > 5)
+        dm_buf_printf(&names, " and %zu more", m->n_unknown - 5);
+    if (names.len)
+        dm_verdict_make(
+            v, t, DEVMGR_RECOVERING, inner,
+            "the checkpoint was damaged and its previous copy does not know these live pods: %s; release "
+            "or adopt each of them, then new devices are given out again",
+            names.data);
+    else
+        dm_verdict_make(
+            v, t, DEVMGR_RECOVERING, inner,
+            "the checkpoint was damaged; new devices are given out again after a sync with the list of "
+            "all live pods");
+    dm_buf_free(&names);
+}
+
+/* ---- who is in the way ------------------------------------------------------------------------------------------------- */
+
+enum { NAMED_PODS = 3, LOOKED_AT = 512 };
+
+/* "default/a (main: gpu0), default/b (c: gpu1), ..." of the devices in `bits`. */
+static void name_pods(struct dm_buf *out, const struct dm_resource *r, const struct dm_bits *bits, size_t n) {
+    const struct dm_pod *named[NAMED_PODS] = {0};
+    size_t n_named = 0, looked = 0;
+    char title[600];
+    for (size_t i = 0; i < r->n_devices && n_named < NAMED_PODS && looked < LOOKED_AT; i++) {
+        const struct dm_hold *h = dm_bits_get(bits, i) ? dm_device_holder(r->devices[i]) : NULL;
+        const struct dm_pod *pod = h ? h->claim->container->pod : NULL;
+        bool known = !pod;
+        looked += h != NULL;
+        for (size_t k = 0; k < n_named; k++)
+            known |= named[k] == pod;
+        if (known)
+            continue;
+        dm_buf_printf(out, "%s%s (container %s: %s)", n_named ? ", " : "",
+                      dm_pod_title(pod, title, sizeof title), h->claim->container->name, r->devices[i]->id);
+        named[n_named++] = pod;
+    }
+    if (n > looked || n_named == NAMED_PODS)
+        dm_buf_puts(out, ", ...");
+}
+
+static void name_holders(struct dm_buf *out, const struct dm_resource *r) {
+    if (r->n_held) {
+        dm_buf_printf(out, "; %zu held by ", r->n_held);
+        name_pods(out, r, &r->held, r->n_held);
+    }
+    if (r->n_reserved) {
+        dm_buf_printf(out, "; %zu reserved for ", r->n_reserved);
+        name_pods(out, r, &r->reserved, r->n_reserved);
+        dm_buf_puts(out, ", whose admission is in flight");
+    }
+    if (r->n_listed > r->n_healthy)
+        dm_buf_printf(out, "; %zu not healthy", r->n_listed - r->n_healthy);
+}
+
+void dm_verdict_insufficient(struct dm_verdict *v, const struct dm_txn *t, const struct dm_resource *r,
+                             size_t needed, size_t reusable, size_t free_devices) {
+    size_t rest = needed > reusable ? needed - reusable : 0;
+    DM_FREE char *inner = r->n_healthy ? dm_printf(DM_TEXT_UNAVAILABLE, r->name, rest, free_devices)
+                                       : dm_printf(DM_TEXT_NO_HEALTHY, r->name);
+    struct dm_buf detail = {0};
+    where(&detail, t);
+    dm_buf_printf(&detail, "%zu wanted, %zu of %zu free", needed, free_devices, r->n_listed);
+    if (reusable)
+        dm_buf_printf(&detail, " and %zu left by its init containers", reusable);
+    name_holders(&detail, r);
+    dm_buf_puts(&detail, needed > r->n_listed
+                             ? "; the plugin does not list that many: ask for fewer, or add devices"
+                             : "; admit again when enough are free, or release a pod that ended");
+    fill(v, t, DEVMGR_INSUFFICIENT_DEVICES, inner, &detail);
+    v->need = rest;
+}
+
+/* ---- calls ------------------------------------------------------------------------------------------------------------- */
+
+void dm_verdict_plugin_error(struct dm_verdict *v, const struct dm_txn *t, const struct dm_open_call *call,
+                             const struct dm_status *status) {
+    const struct dm_resource *r = call->resource;
+    const char *rpc = call->call.rpc == DM_RPC_PREFERRED ? "GetPreferredAllocation" : "Allocate";
+    DM_FREE char *plain = dm_printf(DM_TEXT_RPC, dm_code_name(status->code), status->message);
+    DM_FREE char *inner =
+        call->call.rpc == DM_RPC_PREFERRED ? dm_printf(DM_TEXT_PREFERRED, plain) : dm_strdup(plain);
+    const char *socket = r->socket ? r->socket : "?";
+    if (status->code == DM_UNAVAILABLE || !r->connected || r->generation != call->call.generation)
+        dm_verdict_make(v, t, DEVMGR_PLUGIN_GONE, inner,
+                        "its plugin (%s) went away during %s: %s; admit again when the plugin is back",
+                        socket, rpc, status->message);
+    else if (status->code == DM_DEADLINE_EXCEEDED)
+        dm_verdict_make(
+            v, t, DEVMGR_PLUGIN_TIMEOUT, inner,
+            "its plugin (%s) did not answer %s in time; look at the plugin, or raise allocate-timeout@%s",
+            socket, rpc, r->name);
+    else
+        dm_verdict_make(v, t, DEVMGR_PLUGIN_ERROR, inner,
+                        "its plugin (%s) failed %s with %s: %s; the plugin's log says more", socket, rpc,
+                        dm_code_name(status->code), status->message);
+}
+
+void dm_verdict_queue_timeout(struct dm_verdict *v, const struct dm_txn *t) {
+    const struct dm_resource *r = t->resource;
+    const struct dm_txn *ahead = dm_queue_ahead(r->queue);
+    DM_FREE char *inner = dm_printf(DM_SAY_QUEUED, r->name);
+    char title[600];
+    const char *name = ahead ? dm_pod_title(ahead->pod, title, sizeof title) : "a pod that was canceled";
+    dm_verdict_make(
+        v, t, DEVMGR_PLUGIN_TIMEOUT, inner,
+        "its plugin (%s) still works for %s, and the time in its queue is over; look at the plugin, or "
+        "raise allocate-timeout@%s",
+        r->socket ? r->socket : "?", name, r->name);
+}
