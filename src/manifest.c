@@ -278,17 +278,17 @@ static const char *next_line(const char *p, const char *end) {
     return nl ? nl + 1 : end;
 }
 
-/* Bytes of the first YAML document: up to the next `---` that follows content. At column 0 that is never content. */
+/* Bytes of the first YAML document: up to the next `---` that follows content or another `---`. At column 0 that is
+ * never content. */
 static size_t yaml_extent(const char *text, size_t n) {
     const char *end = text + n;
-    bool content = false;
+    bool begun = false;
     for (const char *p = text; p < end; p = next_line(p, end)) {
         const char *q = p + strspn(p, " \t\r");
-        if (marker(p, end, "---") && content)
+        if (marker(p, end, "---") && begun)
             return (size_t)(p - text);
-        if (marker(p, end, "---"))
-            q = p + 3 + strspn(p + 3, " \t\r");
-        content |= q < end && *q != '\n' && *q != '#' && !marker(p, end, "...") && *p != '%';
+        begun |= marker(p, end, "---") ||
+                 (q < end && *q != '\n' && *q != '#' && !marker(p, end, "...") && *p != '%');
     }
     return n;
 }
@@ -343,8 +343,8 @@ static int load_document(struct reader *r, const char *text, size_t n) {
         rc = dm_error_set(r->reterr, DEVMGR_EINVALID, "line %zu, column %zu: %s",
                           r->line + parser.problem_mark.line + 1, parser.problem_mark.column + 1,
                           parser.problem ? parser.problem : "not YAML");
-    else if (!yaml_document_get_root_node(&r->doc))
-        rc = 0;
+    else if (is_null(yaml_document_get_root_node(&r->doc)))
+        rc = 0; /* comments only, or nothing between two `---`, as templates like to leave */
     if (ok && rc == 0)
         yaml_document_delete(&r->doc);
     yaml_parser_delete(&parser);

@@ -57,6 +57,12 @@ TEST(several_documents_are_read_one_by_one_and_a_bad_one_spares_the_rest) {
               "default_p default/p 0:a[]; line 2: kind: \"Job\": must be Pod; default_p default/p 0:b[]");
 }
 
+TEST(an_empty_document_is_passed_over) {
+    CHECK_STR(show("---\n---\n" HEAD " containers: [{name: a}]\n---\n# nothing\n---\n" HEAD
+                   " containers: [{name: b}]\n---\n"),
+              "default_p default/p 0:a[]; default_p default/p 0:b[]");
+}
+
 TEST(json_reads_like_yaml_with_tabs_and_escapes) {
     CHECK_STR(show("{\n\t\"kind\": \"Pod\", \"metadata\": {\"name\": \"p\", \"labels\": {\"x\": "
                    "\"\\ud83d\\ude00\"}},\n"
