@@ -134,6 +134,10 @@ void dm_server_unlisten(struct dm_server *server, void *listener) {
     close(l->fd);
 }
 
+size_t dm_server_calls(const struct dm_server *server) {
+    return server->n_calls;
+}
+
 /* ---- the end --------------------------------------------------------------------------------------------------- */
 
 static void on_close(struct dm_tag *tag, bool ok) {

@@ -36,6 +36,9 @@ void dm_server_unlisten(struct dm_server *server, void *listener);
  * `closed` (or NULL) runs last. */
 void dm_server_close(struct dm_server *server, void (*closed)(void *arg), void *arg);
 
+/* Calls that are open, or were ended and are still being sent: who wants its last answers to arrive waits for 0. */
+size_t dm_server_calls(const struct dm_server *server);
+
 struct dm_span dm_incoming_request(const struct dm_incoming *in); /* valid until it is ended */
 const struct dm_peer *dm_incoming_peer(const struct dm_incoming *in);
 int64_t dm_incoming_timeout_ms(const struct dm_incoming *in); /* left of the client's deadline; DM_FOREVER */
