@@ -6,7 +6,7 @@
 #include "control/service.h"
 #include <string.h>
 
-enum { MOST_PODS = 65536 }; /* of one manifest: 8 MiB hold no more */
+enum { MOST_PODS = 1000 }; /* of one manifest: what a node can run, and more */
 
 struct admit {
     struct dm_request *request;

@@ -8,19 +8,21 @@ enum {
     MAX_REQUEST = 8 << 20, /* as the largest manifest */
     MAX_UNFOLDED = 64 << 20,
     MAX_STREAMS = 1024, /* a kubelet's worth of waiting admissions on one connection, and its releases */
-    MAX_CALLS = 4096
+    MAX_CALLS = 4096,
+    DRAIN_MS = 5,
+    DRAIN_TURNS = 200 /* a second for clients to take their last answer */
 };
 
 /* ---- requests -------------------------------------------------------------------------------------------------- */
 
-static void close_server_when_idle(struct dm_control *c);
+static void close_when_answered(struct dm_control *c);
 
 static void free_request(struct dm_request *r) {
     struct dm_control *c = r->control;
     dm_list_remove(&r->in_control);
     dm_arena_free(&r->arena);
     free(r);
-    close_server_when_idle(c);
+    close_when_answered(c);
 }
 
 void dm_request_finish(struct dm_request *r, const struct dm_status *status) {
@@ -228,14 +230,29 @@ int dm_control_start(uv_loop_t *loop, devmgr *m, const char *socket, const char 
     return 0;
 }
 
-static void close_server_when_idle(struct dm_control *c) {
-    if (!c->closing || c->server_closing || !dm_list_empty(&c->requests))
+/* The last answers were given; they need a moment to leave. */
+static void on_drained(uv_handle_t *timer) {
+    struct dm_control *c = timer->data;
+    dm_server_close(c->server, on_server_closed, c);
+}
+
+static void on_drain(uv_timer_t *timer) {
+    struct dm_control *c = timer->data;
+    if (dm_server_calls(c->server) == 0 || ++c->drain_turns > DRAIN_TURNS)
+        uv_close((uv_handle_t *)timer, on_drained);
+}
+
+static void close_when_answered(struct dm_control *c) {
+    if (!c->closing || c->draining || !dm_list_empty(&c->requests))
         return;
-    c->server_closing = true;
-    if (c->server)
-        dm_server_close(c->server, on_server_closed, c);
-    else
+    c->draining = true;
+    if (!c->server) {
         on_server_closed(c);
+        return;
+    }
+    uv_timer_init(dm_rpc_loop(c->rpc), &c->drain);
+    c->drain.data = c;
+    uv_timer_start(&c->drain, on_drain, 0, DRAIN_MS);
 }
 
 void dm_control_close(struct dm_control *c, void (*closed)(void *arg), void *arg) {
@@ -251,5 +268,5 @@ void dm_control_close(struct dm_control *c, void (*closed)(void *arg), void *arg
         dm_server_unlisten(c->server, DM_MOVE(c->listener));
     c->closing = true;
     dm_watch_end_all(c);
-    close_server_when_idle(c);
+    close_when_answered(c);
 }

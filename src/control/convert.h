@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "control/arena.h"
+#include "control/client.h"
 #include "devmgr/v1alpha1/devmgr.pb-c.h"
 #include <stdbool.h>
 
@@ -13,13 +14,6 @@
 #define PB_NEW(arena, name) dm_message_new((arena), &devmgr__v1alpha1__##name##__descriptor)
 #define PB_READ(arena, name, data, n)                                                                        \
     dm_message_read((arena), &devmgr__v1alpha1__##name##__descriptor, (data), (n))
-#define DM_EVENT_SYNCED 64 /* a devmgr_event.type of Watch, beyond devmgr.h's */
-
-struct dm_admission { /* devmgr_admission and whose it is */
-    const devmgr_admission *result;
-    const char *pod_uid, *pod_namespace, *pod_name;
-    const char *cause; /* its word; kept as text, because a daemon may know more causes than we do */
-};
 
 /* The bytes of a message appended to `out`. */
 void dm_message_write(const void *message, struct dm_buf *out);

@@ -25,7 +25,9 @@ struct dm_control {
     struct dm_socket_file file;
     struct dm_list requests; /* being served */
     struct dm_list watchers; /* of watch.c */
-    bool closing, server_closing;
+    bool closing, draining;
+    uv_timer_t drain; /* while the last answers go out */
+    int drain_turns;
     void (*closed)(void *arg);
     void *closed_arg;
 };
