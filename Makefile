@@ -148,8 +148,9 @@ fuzz:
 run-%: $(BUILD)/fuzz/%.o $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a
 	$(call say,LD,$*) $(LINK) -fsanitize=fuzzer -o $(BUILD)/$* $^ $(LIBS)
 	$(call say,FUZZ,'$* for $(FUZZ_SECONDS) s') mkdir -p $(BUILD)/corpus/$* && \
-	    $(BUILD)/$* -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -artifact_prefix=$(BUILD)/ \
-	    $(BUILD)/corpus/$* $(wildcard fuzz/corpus/$(*:fuzz_%=%))
+	    $(BUILD)/$* -max_total_time=$(FUZZ_SECONDS) -timeout=10 -artifact_prefix=$(BUILD)/$*- $(BUILD)/corpus/$* \
+	    $(wildcard fuzz/corpus/$(*:fuzz_%=%)) >$(BUILD)/$*.log 2>&1 || { tail -n 60 $(BUILD)/$*.log; exit 1; }
+	@tail -n 1 $(BUILD)/$*.log | sed 's/^/          /'
 interop: all
 	@interop/build $(BUILD)/interop
 	@interop/run
