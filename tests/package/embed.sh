@@ -32,7 +32,7 @@ with_plugin() { # PROGRAM ROOT: the example waits for a plugin, so it can be sta
 check "embed.c builds with pkg-config --cflags --libs" \
     '$cc examples/embed.c -o $tmp/embed $(pkg-config --cflags --libs libdevmgr)'
 check "it admits a pod, gets its options, releases it, leaves nothing behind" \
-    'with_plugin $tmp/embed $tmp/a && grep released $tmp/log && [ ! -e $tmp/a/device-plugins/kubelet.sock ]'
+    'with_plugin $tmp/embed $tmp/a && grep -q released $tmp/log && [ ! -e $tmp/a/device-plugins/kubelet.sock ]'
 mkdir "$tmp/lib" && cp "$stage/lib/libdevmgr.a" "$tmp/lib"
 check "embed.c links the archive with pkg-config --static" \
     '$cc examples/embed.c -o $tmp/static -L$tmp/lib $(pkg-config --static --cflags --libs libdevmgr) &&

@@ -10,7 +10,7 @@ tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 export LC_ALL=C
 lib=${BUILD:-build}/libdevmgr.so
-sed -n 's/^DEVMGR_API [^(]*[ *]\(devmgr_[a-z_]*\)(.*/\1/p' include/devmgr.h | sort >"$tmp/header"
+sed '/^#/d' include/devmgr.h | tr '\n' ' ' | grep -o 'DEVMGR_API [^;]*;' | sed 's/^[^(]*[ *]\(devmgr_[a-z_]*\)(.*/\1/' | sort >"$tmp/header"
 nm -D --defined-only "$lib" | awk '{ print $3 }' | sort >"$tmp/library"
 grep -c '^DEVMGR_API' include/devmgr.h >"$tmp/lines"
 wc -l <"$tmp/header" >"$tmp/names"

@@ -21,15 +21,15 @@ run install
 is "programs, library, header, pkg-config file, manual, unit; nothing else" \
     "$(cd "$tmp/opt/devmgr" && find . ! -type d | LC_ALL=C sort)" \
     "$(LC_ALL=C sort <<LIST
-$(for p in devmgr-fakeplugin devmgrctl devmgrd; do echo "./bin/$p"; done)
+./bin/devmgrd
+$(for p in tools/*/main.c; do p=${p#tools/} && echo "./bin/${p%/main.c}"; done)
 ./include/devmgr.h
 ./lib/libdevmgr.a
 ./lib/libdevmgr.so
 ./lib/$so
 ./lib/pkgconfig/libdevmgr.pc
 ./lib/systemd/system/devmgrd.service
-./share/man/man5/devmgrd.conf.5
-./share/man/man8/devmgrd.8
+$(for m in share/man/*; do echo "./share/man/man${m##*.}/${m##*/}"; done)
 LIST
 )"
 is "nothing outside of PREFIX" "$(ls -A "$tmp")" "opt"
