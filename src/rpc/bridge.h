@@ -6,6 +6,7 @@
 #include <grpc/byte_buffer.h>
 #include <grpc/grpc.h>
 #include <grpc/slice.h>
+#include <signal.h>
 #include <stdbool.h>
 
 /* Something that will happen on the loop: a finished gRPC batch, or a step we post ourselves. Lives inside its owner;
@@ -45,6 +46,20 @@ bool dm_bridge_batch(grpc_call *call, const grpc_op *ops, size_t n, struct dm_ta
 void dm_bridge_hold(struct dm_rpc *rpc);
 void dm_bridge_drop(struct dm_rpc *rpc);
 
+/* Around what may start threads of gRPC's: they inherit the mask, so that an embedder's signal handlers run on its own
+ * threads. Leaves out what a thread does to itself, or crash handlers would be passed over. */
+void dm_signals_block(sigset_t *before);
+void dm_signals_restore(const sigset_t *before);
+
+/* args.c */
+enum { DM_ARGS_COMMON = 6, DM_QUOTA_BASE = 16 << 20 };
+grpc_arg dm_arg_integer(const char *key, uint64_t value);
+/* What one connection may hold in memory. Its last reference must outlive the channel or server: gRPC enforces nothing
+ * after that is gone. */
+grpc_resource_quota *dm_quota_new(size_t max_receive);
+/* Fills in DM_ARGS_COMMON arguments and returns that number. */
+size_t dm_args_common(grpc_arg *list, size_t max_receive, grpc_resource_quota *quota);
+
 /* wire.c */
 grpc_byte_buffer *dm_wire_pack(struct dm_span bytes); /* copies */
 /* One contiguous block with a message's bytes; without a copy when gRPC has it in one piece. */
@@ -54,8 +69,9 @@ struct dm_message {
     bool flattened;
     struct dm_span bytes;
 };
-void dm_message_open(struct dm_message *m, grpc_byte_buffer *buffer); /* owns it; NULL: an empty span */
-void dm_message_close(struct dm_message *m);                          /* also a zeroed one */
+/* Owns the buffer. NULL: an empty span. False: compressed, also empty. */
+bool dm_message_open(struct dm_message *m, grpc_byte_buffer *buffer);
+void dm_message_close(struct dm_message *m); /* also a zeroed one */
 enum { DM_STATUS_TEXT_MAX = 1024 };
 /* Valid UTF-8 without NUL, at most DM_STATUS_TEXT_MAX bytes (cut: ends "..."). The caller frees. */
 char *dm_status_text(const void *text, size_t len);

@@ -1,7 +1,7 @@
 /* client.c -- channels over a connected fd, unary and server-streaming calls on them.
  *
- * A call owns its batches. Unary: one batch of six. Streaming: one to start, one that reads (again and again), one for
- * the status.
+ * A call owns three batches: `started` sends the request and takes the initial metadata, `read` takes messages, `ended`
+ * the status. A unary call takes its message with `started`, and reads on only when no status follows at once.
  * (1) gRPC never completes RECV_STATUS_ON_CLIENT without RECV_INITIAL_METADATA and while messages are unread: both are
  *     always posted, and a read is outstanding until the stream has ended.
  * (2) A call is freed when no batch is out; its last callback runs then, and nowhere else.
@@ -14,13 +14,13 @@
 #include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
 #include <grpc/support/time.h>
-#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
 struct dm_channel {
     struct dm_rpc *rpc;
     grpc_channel *channel;
+    grpc_resource_quota *quota;
     struct dm_peer peer;
     struct dm_list calls;
     bool closing;
@@ -33,13 +33,14 @@ struct dm_rpc_call {
     struct dm_list in_channel;
     struct dm_channel *channel;
     grpc_call *call;
-    struct dm_tag started, read, ended;
-    size_t batches; /* that are out */
-    bool cancelled;
+    struct dm_tag started, read, ended, look;
+    size_t batches; /* that are out, and the look */
+    bool has_status;
+    struct dm_status verdict; /* ours, before any of the server's: cancelled, misbehaved; no message: none */
     grpc_metadata_array initial, trailing;
     grpc_status_code code;
     grpc_slice details;
-    grpc_byte_buffer *request, *response;
+    grpc_byte_buffer *request, *response, *extra;
     dm_unary_cb unary;     /* or */
     dm_message_cb message; /* these two */
     dm_end_cb end;
@@ -48,25 +49,16 @@ struct dm_rpc_call {
 
 /* ---- channels ------------------------------------------------------------------------------------------------ */
 
-static grpc_arg integer(const char *key, size_t value) {
-    return (grpc_arg){.type = GRPC_ARG_INTEGER,
-                      .key = (char *)key,
-                      .value.integer = value > INT_MAX ? INT_MAX : (int)value};
-}
-
-static grpc_channel *open_channel(int fd, size_t max_receive) {
-    grpc_arg list[] = {
-        {.type = GRPC_ARG_STRING,
-         .key = (char *)GRPC_ARG_DEFAULT_AUTHORITY,
-         .value.string = (char *)"localhost"},
-        integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, max_receive),
-        integer(GRPC_ARG_HTTP2_BDP_PROBE, 0),
-        integer(GRPC_ARG_ENABLE_CHANNELZ, 0),
-        integer(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE),
-    };
-    grpc_channel_args args = {DM_COUNT(list), list};
+static grpc_channel *open_channel(int fd, size_t max_receive, grpc_resource_quota *quota) {
+    grpc_arg list[DM_ARGS_COMMON + 1] = {{.type = GRPC_ARG_STRING,
+                                          .key = (char *)GRPC_ARG_DEFAULT_AUTHORITY,
+                                          .value.string = (char *)"localhost"}};
+    grpc_channel_args args = {1 + dm_args_common(&list[1], max_receive, quota), list};
     grpc_channel_credentials *creds = grpc_insecure_credentials_create();
+    sigset_t before;
+    dm_signals_block(&before);
     grpc_channel *channel = grpc_channel_create_from_fd("localhost", fd, creds, &args);
+    dm_signals_restore(&before);
     grpc_channel_credentials_release(creds);
     return channel;
 }
@@ -85,7 +77,8 @@ int dm_channel_from_fd(struct dm_rpc *rpc, int fd, size_t max_receive, struct dm
     c->rpc = rpc, c->peer = peer;
     dm_list_init(&c->calls);
     dm_bridge_hold(rpc);
-    c->channel = open_channel(fd, max_receive);
+    c->quota = dm_quota_new(max_receive);
+    c->channel = open_channel(fd, max_receive, c->quota);
     *ret = c;
     return 0;
 }
@@ -98,6 +91,7 @@ static void on_channel_gone(struct dm_tag *tag, bool ok) {
     struct dm_channel *c = DM_CONTAINER(tag, struct dm_channel, gone);
     (void)ok;
     grpc_channel_destroy(c->channel);
+    grpc_resource_quota_unref(c->quota);
     if (c->closed)
         c->closed(c->arg);
     dm_bridge_drop(c->rpc);
@@ -151,15 +145,36 @@ static void free_call(struct dm_rpc_call *call) {
     grpc_metadata_array_destroy(&call->trailing);
     grpc_slice_unref(call->details);
     grpc_byte_buffer_destroy(call->request);
+    if (call->extra)
+        grpc_byte_buffer_destroy(call->extra);
     free(call);
 }
 
-static struct dm_status status_of(const struct dm_rpc_call *call, const char *received, bool lacks_message) {
-    if (call->cancelled)
-        return (struct dm_status){DM_CANCELLED, "cancelled by the caller"};
-    if (call->code == GRPC_STATUS_OK && lacks_message)
+/* gRPC's words for a stream or a connection that ended without a status; its code for them, UNKNOWN, is the one for
+ * errors that a server makes. */
+static bool ended_without_status(const struct dm_rpc_call *call, const char *received) {
+    return call->code == GRPC_STATUS_UNKNOWN && !strcmp(received, "Stream removed");
+}
+
+static struct dm_status status_of(const struct dm_rpc_call *call, const char *received) {
+    if (call->verdict.message)
+        return call->verdict;
+    if (call->code == GRPC_STATUS_OK && call->unary && !call->response)
         return (struct dm_status){DM_INTERNAL, "the server answered OK, but without a message"};
+    if (ended_without_status(call, received))
+        return (struct dm_status){DM_UNAVAILABLE, "the server hung up without a status"};
     return (struct dm_status){call->code, received};
+}
+
+/* Ends the call on our side; what the server still says does not count any more. */
+static void end_call(struct dm_rpc_call *call, int code, const char *message) {
+    if (!call->verdict.message)
+        call->verdict = (struct dm_status){code, message};
+    grpc_call_cancel(call->call, NULL);
+}
+
+static void end_compressed(struct dm_rpc_call *call) {
+    end_call(call, DM_UNIMPLEMENTED, "the server sent a compressed message, which was not offered");
 }
 
 /* No batch is out any more: the last callback. It may close the channel. */
@@ -168,8 +183,9 @@ static void finish(struct dm_rpc_call *call) {
     struct dm_message response = {0};
     DM_FREE char *text =
         dm_status_text(GRPC_SLICE_START_PTR(call->details), GRPC_SLICE_LENGTH(call->details));
-    struct dm_status status = status_of(call, text, call->unary && !call->response);
-    dm_message_open(&response, DM_MOVE(call->response));
+    if (!dm_message_open(&response, call->response))
+        end_compressed(call);
+    struct dm_status status = status_of(call, text);
     if (call->unary)
         call->unary(call->arg, &status, status.code == DM_OK ? response.bytes : (struct dm_span){0});
     else
@@ -190,8 +206,10 @@ static void on_started(struct dm_tag *tag, bool ok) {
 }
 
 static void on_ended(struct dm_tag *tag, bool ok) {
+    struct dm_rpc_call *call = DM_CONTAINER(tag, struct dm_rpc_call, ended);
     (void)ok;
-    batch_done(DM_CONTAINER(tag, struct dm_rpc_call, ended));
+    call->has_status = true;
+    batch_done(call);
 }
 
 /* A batch that gRPC does not take is a bug in here; the caller gets its INTERNAL all the same, later. */
@@ -201,37 +219,66 @@ static void run_batch(struct dm_rpc_call *call, const grpc_op *ops, size_t n, st
         dm_bridge_post(call->channel->rpc, tag);
 }
 
-static size_t request_ops(struct dm_rpc_call *call, grpc_op *ops) {
-    ops[0] = (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA};
-    ops[1] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = call->request};
-    ops[2] = (grpc_op){.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
-    ops[3] = (grpc_op){.op = GRPC_OP_RECV_INITIAL_METADATA,
-                       .data.recv_initial_metadata.recv_initial_metadata = &call->initial};
-    return 4;
+static void start_call(struct dm_rpc_call *call, bool with_message) {
+    grpc_op ops[5] = {
+        {.op = GRPC_OP_SEND_INITIAL_METADATA},
+        {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = call->request},
+        {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
+        {.op = GRPC_OP_RECV_INITIAL_METADATA,
+         .data.recv_initial_metadata.recv_initial_metadata = &call->initial},
+        {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->response},
+    };
+    grpc_op status = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
+    status.data.recv_status_on_client.trailing_metadata = &call->trailing;
+    status.data.recv_status_on_client.status = &call->code;
+    status.data.recv_status_on_client.status_details = &call->details;
+    call->ended.run = on_ended;
+    run_batch(call, ops, with_message ? 5 : 4, &call->started);
+    run_batch(call, &status, 1, &call->ended);
 }
 
-static grpc_op status_op(struct dm_rpc_call *call) {
-    grpc_op op = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
-    op.data.recv_status_on_client.trailing_metadata = &call->trailing;
-    op.data.recv_status_on_client.status = &call->code;
-    op.data.recv_status_on_client.status_details = &call->details;
-    return op;
+static void read_into(struct dm_rpc_call *call, grpc_byte_buffer **message) {
+    grpc_op op = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = message};
+    run_batch(call, &op, 1, &call->read);
 }
 
-static grpc_op read_op(struct dm_rpc_call *call) {
-    return (grpc_op){.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->response};
+static void on_extra(struct dm_tag *tag, bool ok) {
+    struct dm_rpc_call *call = DM_CONTAINER(tag, struct dm_rpc_call, read);
+    (void)ok;
+    if (call->extra)
+        end_call(call, DM_INTERNAL, "the server answered with more than one message");
+    batch_done(call);
+}
+
+static void on_look(struct dm_tag *tag, bool ok) {
+    struct dm_rpc_call *call = DM_CONTAINER(tag, struct dm_rpc_call, look);
+    (void)ok;
+    if (!call->has_status) {
+        call->read.run = on_extra;
+        read_into(call, &call->extra);
+    }
+    batch_done(call);
+}
+
+/* Usually the status comes with the message. If it does not, it may hide behind a second message, and (1) then says
+ * that it never comes: look in the next turn. */
+static void on_unary_started(struct dm_tag *tag, bool ok) {
+    struct dm_rpc_call *call = DM_CONTAINER(tag, struct dm_rpc_call, started);
+    (void)ok;
+    if (call->response && !call->has_status) {
+        call->batches++;
+        call->look.run = on_look;
+        dm_bridge_post(call->channel->rpc, &call->look);
+    }
+    batch_done(call);
 }
 
 struct dm_rpc_call *dm_unary_start(struct dm_channel *channel, const char *method, struct dm_span request,
                                    int64_t timeout_ms, dm_unary_cb cb, void *arg) {
     struct dm_rpc_call *call = new_call(channel, method, request, timeout_ms);
-    grpc_op ops[6];
     call->unary = cb, call->arg = arg;
-    call->started.run = on_started;
-    size_t n = request_ops(call, ops);
-    ops[n++] = read_op(call);
-    ops[n++] = status_op(call);
-    run_batch(call, ops, n, &call->started);
+    call->started.run = on_unary_started;
+    start_call(call, true);
     return call;
 }
 
@@ -239,12 +286,12 @@ static void on_read(struct dm_tag *tag, bool ok) {
     struct dm_rpc_call *call = DM_CONTAINER(tag, struct dm_rpc_call, read);
     struct dm_message message;
     if (ok && call->response) { /* NULL: the stream is over, the status says why */
-        dm_message_open(&message, DM_MOVE(call->response));
-        if (!call->cancelled)
+        if (!dm_message_open(&message, DM_MOVE(call->response)))
+            end_compressed(call);
+        if (!call->verdict.message)
             call->message(call->arg, message.bytes);
         dm_message_close(&message);
-        grpc_op op = read_op(call);
-        run_batch(call, &op, 1, &call->read);
+        read_into(call, &call->response);
     }
     batch_done(call);
 }
@@ -252,16 +299,13 @@ static void on_read(struct dm_tag *tag, bool ok) {
 struct dm_rpc_call *dm_stream_start(struct dm_channel *channel, const char *method, struct dm_span request,
                                     int64_t timeout_ms, dm_message_cb message, dm_end_cb end, void *arg) {
     struct dm_rpc_call *call = new_call(channel, method, request, timeout_ms);
-    grpc_op ops[4], status = status_op(call), read = read_op(call);
     call->message = message, call->end = end, call->arg = arg;
-    call->started.run = on_started, call->read.run = on_read, call->ended.run = on_ended;
-    run_batch(call, ops, request_ops(call, ops), &call->started);
-    run_batch(call, &status, 1, &call->ended);
-    run_batch(call, &read, 1, &call->read);
+    call->started.run = on_started, call->read.run = on_read;
+    start_call(call, false);
+    read_into(call, &call->response);
     return call;
 }
 
 void dm_rpc_cancel(struct dm_rpc_call *call) {
-    call->cancelled = true;
-    grpc_call_cancel(call->call, NULL);
+    end_call(call, DM_CANCELLED, "cancelled by the caller");
 }

@@ -12,28 +12,17 @@
 #include "rpc/serving.h"
 #include <fcntl.h>
 #include <grpc/grpc_posix.h>
-#include <limits.h>
 #include <unistd.h>
 
 enum { PING_INTERVAL_MS = 5000 }; /* clients with keepalive are welcome: a watch may be silent for hours */
 
-static grpc_arg integer(const char *key, uint64_t value) {
-    return (grpc_arg){.type = GRPC_ARG_INTEGER,
-                      .key = (char *)key,
-                      .value.integer = value > INT_MAX ? INT_MAX : (int)value};
-}
-
-static grpc_server *start_grpc_server(const struct dm_server *s) {
-    grpc_arg list[] = {
-        integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, s->limits.max_receive),
-        integer(GRPC_ARG_MAX_CONCURRENT_STREAMS, s->limits.max_streams),
-        integer(GRPC_ARG_MAX_CONNECTION_IDLE_MS, s->limits.idle_ms),
-        integer(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MS),
-        integer(GRPC_ARG_HTTP2_BDP_PROBE, 0),
-        integer(GRPC_ARG_ENABLE_CHANNELZ, 0),
-        integer(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE),
+static grpc_server *start_grpc_server(const struct dm_server *s, grpc_resource_quota *quota) {
+    grpc_arg list[DM_ARGS_COMMON + 3] = {
+        dm_arg_integer(GRPC_ARG_MAX_CONCURRENT_STREAMS, s->limits.max_streams),
+        dm_arg_integer(GRPC_ARG_MAX_CONNECTION_IDLE_MS, s->limits.idle_ms),
+        dm_arg_integer(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MS),
     };
-    grpc_channel_args args = {DM_COUNT(list), list};
+    grpc_channel_args args = {3 + dm_args_common(&list[3], s->limits.max_receive, quota), list};
     grpc_server *grpc = grpc_server_create(&args, NULL);
     grpc_server_register_completion_queue(grpc, dm_bridge_queue(s->rpc), NULL);
     grpc_server_start(grpc);
@@ -63,11 +52,13 @@ static void on_down(struct dm_tag *tag, bool ok) {
     struct dm_connection *c = DM_CONTAINER(tag, struct dm_connection, down);
     (void)ok;
     grpc_server_destroy(c->grpc);
+    grpc_resource_quota_unref(c->quota);
     dm_connection_drop(c);
 }
 
 int dm_connection_open(struct dm_server *server, int fd) {
     struct dm_connection *c = DM_NEW(struct dm_connection);
+    sigset_t before;
     int theirs = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     int r = theirs < 0 ? -errno : uv_poll_init(dm_rpc_loop(server->rpc), &c->hangup, fd);
     if (r < 0) {
@@ -83,9 +74,12 @@ int dm_connection_open(struct dm_server *server, int fd) {
     dm_list_append(&server->connections, &c->in_server);
     server->n_connections++, server->holds++;
     uv_poll_start(&c->hangup, UV_DISCONNECT, on_hangup);
-    c->grpc = start_grpc_server(server);
+    dm_signals_block(&before);
+    c->quota = dm_quota_new(server->limits.max_receive);
+    c->grpc = start_grpc_server(server, c->quota);
     dm_incoming_request_next(c);
     grpc_server_add_channel_from_fd(c->grpc, theirs, server->creds);
+    dm_signals_restore(&before);
     return 0;
 }
 

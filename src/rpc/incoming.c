@@ -20,6 +20,8 @@ struct outgoing {
 };
 
 struct dm_incoming {
+    struct dm_list stalled; /* in the server's list while the client is to do something */
+    uint64_t stalled_since;
     struct dm_connection *connection;
     const struct dm_method *method;
     grpc_call *call;
@@ -57,7 +59,10 @@ static void drop_queue(struct dm_incoming *in) {
 
 static void free_incoming(struct dm_incoming *in) {
     struct dm_connection *c = in->connection;
+    dm_list_remove(&in->stalled);
     drop_queue(in);
+    if (in->received)
+        grpc_byte_buffer_destroy(in->received);
     dm_message_close(&in->request);
     grpc_call_details_destroy(&in->details);
     grpc_metadata_array_destroy(&in->metadata);
@@ -80,6 +85,26 @@ static bool run_batch(struct dm_incoming *in, const grpc_op *ops, size_t n, stru
         return false;
     in->batches++;
     return true;
+}
+
+/* ---- clients that make us wait ---------------------------------------------------------------------------------- */
+
+static void start_patience(struct dm_server *s) {
+    struct dm_incoming *first = DM_LIST_FIRST(&s->stalled, struct dm_incoming, stalled);
+    if (!first || s->closing || uv_is_active((uv_handle_t *)&s->patience))
+        return;
+    uint64_t past = uv_now(dm_rpc_loop(s->rpc)) - first->stalled_since;
+    uv_timer_start(&s->patience, dm_incoming_end_stalled,
+                   past < s->limits.stall_ms ? s->limits.stall_ms - past : 0, 0);
+}
+
+/* From now on it is the client's turn (again: it has just done something). */
+static void wait_for_client(struct dm_incoming *in) {
+    struct dm_server *s = in->connection->server;
+    dm_list_remove(&in->stalled);
+    dm_list_append(&s->stalled, &in->stalled);
+    in->stalled_since = uv_now(dm_rpc_loop(s->rpc));
+    start_patience(s);
 }
 
 /* ---- answering ------------------------------------------------------------------------------------------------- */
@@ -116,6 +141,8 @@ static void send_next(struct dm_incoming *in) {
         ops[n].data.send_status_from_server.status = (grpc_status_code)in->status.code;
         ops[n++].data.send_status_from_server.status_details = &text;
     }
+    if (in->ended) /* a stream that goes on is its handler's to limit: it knows what is queued */
+        wait_for_client(in);
     in->sent.run = on_sent;
     if (!run_batch(in, ops, n, &in->sent)) {
         free_outgoing(in, DM_MOVE(in->sending));
@@ -198,12 +225,18 @@ static void on_over(struct dm_tag *tag, bool ok) {
 static void on_read(struct dm_tag *tag, bool ok) {
     struct dm_incoming *in = DM_CONTAINER(tag, struct dm_incoming, read);
     in->batches--;
+    dm_list_remove(&in->stalled);
+    if (in->ended) { /* it came too late */
+        free_if_done(in);
+        return;
+    }
     if (!ok || !in->received) {
         refuse(in, DM_INVALID_ARGUMENT, "the call carries no request message");
         return;
     }
-    dm_message_open(&in->request, DM_MOVE(in->received));
-    if (in->cancelled) /* gone before anybody saw it */
+    if (!dm_message_open(&in->request, DM_MOVE(in->received)))
+        refuse(in, DM_UNIMPLEMENTED, "compressed requests are not supported");
+    else if (in->cancelled) /* gone before anybody saw it */
         refuse(in, DM_CANCELLED, "");
     else
         in->method->handle(in->connection->server->self, in);
@@ -234,8 +267,26 @@ static void watch_end(struct dm_incoming *in) {
 static void read_request(struct dm_incoming *in) {
     grpc_op op = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &in->received};
     in->read.run = on_read;
-    if (!run_batch(in, &op, 1, &in->read))
+    if (run_batch(in, &op, 1, &in->read))
+        wait_for_client(in);
+    else
         refuse(in, DM_INTERNAL, "the request cannot be read");
+}
+
+void dm_incoming_end_stalled(uv_timer_t *timer) {
+    struct dm_server *s = timer->data;
+    struct dm_incoming *in;
+    uint64_t now = uv_now(dm_rpc_loop(s->rpc));
+    DM_LIST_EACH(in, &s->stalled, struct dm_incoming, stalled) {
+        if (now - in->stalled_since < s->limits.stall_ms)
+            break;
+        dm_list_remove(&in->stalled);
+        if (in->ended)
+            grpc_call_cancel(in->call, NULL);
+        else
+            refuse(in, DM_DEADLINE_EXCEEDED, "the request did not come in time");
+    }
+    start_patience(s);
 }
 
 static void on_arrived(struct dm_tag *tag, bool ok) {
@@ -264,6 +315,7 @@ void dm_incoming_request_next(struct dm_connection *c) {
     in->connection = c;
     c->holds++;
     dm_list_init(&in->queue);
+    dm_list_init(&in->stalled);
     grpc_call_details_init(&in->details);
     grpc_metadata_array_init(&in->metadata);
     in->arrived.run = on_arrived;

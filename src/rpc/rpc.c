@@ -12,7 +12,6 @@
 #include "rpc/bridge.h"
 #include <grpc/support/log.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -128,24 +127,35 @@ static void log_nothing(gpr_log_func_args *args) {
         fprintf(stderr, "grpc: %s:%d: %s\n", args->file, args->line, args->message);
 }
 
-/* Threads that gRPC starts inherit an empty set of signals to take: handlers stay on the embedder's threads. */
 static void start_grpc(void) {
     if (!grpc_is_initialized() && !getenv("GRPC_VERBOSITY"))
         gpr_set_log_function(log_nothing);
     grpc_init();
 }
 
+void dm_signals_block(sigset_t *before) {
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPROF};
+    sigset_t set;
+    sigfillset(&set);
+    for (size_t i = 0; i < DM_COUNT(own); i++)
+        sigdelset(&set, own[i]);
+    pthread_sigmask(SIG_SETMASK, &set, before);
+}
+
+void dm_signals_restore(const sigset_t *before) {
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
 static int start(struct dm_rpc *rpc, devmgr_error *reterr) {
-    sigset_t all, before;
+    sigset_t before;
     rpc->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (rpc->wake_fd < 0)
         return dm_error_errno(reterr, "starting gRPC: eventfd");
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    dm_signals_block(&before);
     start_grpc();
     rpc->queue = grpc_completion_queue_create_for_next(NULL);
     int r = pthread_create(&rpc->pump, NULL, pump, rpc);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    dm_signals_restore(&before);
     bool pumping = r == 0;
     if (r == 0)
         r = -uv_poll_init(rpc->loop, &rpc->wake, rpc->wake_fd);

@@ -33,10 +33,14 @@ int dm_server_new(struct dm_rpc *rpc, const struct dm_method *methods, size_t n,
     s->limits.max_streams = or_default(l->max_streams, 64);
     s->limits.max_calls = or_default(l->max_calls, 1024);
     s->limits.idle_ms = or_default(l->idle_ms, 60 * 1000);
+    s->limits.stall_ms = or_default(l->stall_ms, 30 * 1000);
     s->creds = grpc_insecure_server_credentials_create();
     dm_list_init(&s->listeners);
     dm_list_init(&s->connections);
-    s->holds = 1;
+    dm_list_init(&s->stalled);
+    uv_timer_init(dm_rpc_loop(rpc), &s->patience);
+    s->patience.data = s;
+    s->holds = 2; /* being open, and the timer */
     dm_bridge_hold(rpc);
     *ret = s;
     return 0;
@@ -145,6 +149,10 @@ static void on_close(struct dm_tag *tag, bool ok) {
     dm_server_drop(DM_CONTAINER(tag, struct dm_server, close));
 }
 
+static void on_patience_closed(uv_handle_t *handle) {
+    dm_server_drop(handle->data);
+}
+
 void dm_server_close(struct dm_server *server, void (*closed)(void *arg), void *arg) {
     struct listener *l;
     struct dm_connection *c;
@@ -153,6 +161,7 @@ void dm_server_close(struct dm_server *server, void (*closed)(void *arg), void *
     dm_server_unlisten(server, l);
     DM_LIST_EACH(c, &server->connections, struct dm_connection, in_server)
     dm_connection_close(c);
+    uv_close((uv_handle_t *)&server->patience, on_patience_closed);
     server->close.run = on_close;
     dm_bridge_post(server->rpc,
                    &server->close); /* `closed` runs later, also when there was nothing to close */

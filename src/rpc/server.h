@@ -22,6 +22,8 @@ struct dm_server_limits {   /* 0: the default in brackets */
     size_t max_streams;     /* concurrent calls per connection [64] */
     size_t max_calls;       /* open calls over all connections; more get RESOURCE_EXHAUSTED [1024] */
     uint64_t idle_ms;       /* a connection without calls is closed after that [60 s] */
+    uint64_t
+        stall_ms; /* a client that neither sends its request nor takes its answer for so long loses the call [30 s] */
 };
 
 /* `methods` must outlive the server; other methods answer UNIMPLEMENTED. */

@@ -15,8 +15,10 @@ struct dm_server {
     grpc_server_credentials *creds;
     struct dm_list listeners, connections;
     size_t n_connections, n_calls;
+    struct dm_list stalled; /* calls that wait for their client, longest first */
+    uv_timer_t patience;    /* runs while there are any */
     bool closing;
-    size_t holds; /* being open, each listener, each connection; freed at 0 */
+    size_t holds; /* being open, the timer, each listener, each connection; freed at 0 */
     struct dm_tag close;
     void (*closed)(void *arg);
     void *arg;
@@ -29,6 +31,7 @@ struct dm_connection {
     struct dm_list in_server;
     struct dm_server *server;
     grpc_server *grpc;
+    grpc_resource_quota *quota;
     struct dm_peer peer;
     uv_poll_t hangup; /* on our own fd of the same socket; gRPC's is a duplicate */
     int fd;
@@ -44,4 +47,6 @@ void dm_connection_drop(struct dm_connection *c);
 
 /* Asks gRPC for the connection's next call. */
 void dm_incoming_request_next(struct dm_connection *c);
+/* The server's timer: cuts off who has stalled for too long. */
+void dm_incoming_end_stalled(uv_timer_t *timer);
 #endif

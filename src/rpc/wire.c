@@ -14,23 +14,26 @@ grpc_byte_buffer *dm_wire_pack(struct dm_span bytes) {
 }
 
 static bool in_one_piece(const grpc_byte_buffer *b) {
-    return b->type == GRPC_BB_RAW && b->data.raw.compression == GRPC_COMPRESS_NONE &&
-           b->data.raw.slice_buffer.count == 1;
+    return b->type == GRPC_BB_RAW && b->data.raw.slice_buffer.count == 1;
 }
 
 static struct dm_span span_of(const grpc_slice *slice) {
     return (struct dm_span){GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice)};
 }
 
-void dm_message_open(struct dm_message *m, grpc_byte_buffer *buffer) {
+bool dm_message_open(struct dm_message *m, grpc_byte_buffer *buffer) {
     grpc_byte_buffer_reader reader;
     *m = (struct dm_message){.bytes = {(const uint8_t *)"", 0}};
     if (!buffer)
-        return;
+        return true;
+    if (buffer->data.raw.compression != GRPC_COMPRESS_NONE) {
+        grpc_byte_buffer_destroy(buffer);
+        return false;
+    }
     if (in_one_piece(buffer)) {
         m->whole = buffer;
         m->bytes = span_of(&buffer->data.raw.slice_buffer.slices[0]);
-        return;
+        return true;
     }
     if (grpc_byte_buffer_reader_init(&reader, buffer)) {
         m->flat = grpc_byte_buffer_reader_readall(&reader);
@@ -40,6 +43,7 @@ void dm_message_open(struct dm_message *m, grpc_byte_buffer *buffer) {
     }
     grpc_byte_buffer_destroy(
         buffer); /* now, not later: a big message is in memory once while it is looked at */
+    return true;
 }
 
 void dm_message_close(struct dm_message *m) {
@@ -62,15 +66,17 @@ char *dm_status_text(const void *text, size_t len) {
     static const char unknown[] = "\xef\xbf\xbd", more[] = "..."; /* U+FFFD for what cannot be shown */
     struct dm_buf out = {0};
     const uint8_t *p = text;
-    for (size_t at = 0, n; at < len; at += n ? n : 1) {
-        n = character(p + at, len - at);
-        size_t adds = n ? n : strlen(unknown);
-        bool is_last = at + (n ? n : 1) == len;
-        if (out.len + adds + (is_last ? 0 : strlen(more)) > DM_STATUS_TEXT_MAX) {
-            dm_buf_puts(&out, more);
-            break;
-        }
-        dm_buf_add(&out, n ? (const char *)p + at : unknown, adds);
+    size_t keep = 0; /* where to cut if it gets too long */
+    for (size_t at = 0; at < len && out.len <= DM_STATUS_TEXT_MAX;) {
+        size_t n = character(p + at, len - at);
+        dm_buf_add(&out, n ? (const char *)p + at : unknown, n ? n : strlen(unknown));
+        at += n ? n : 1;
+        if (out.len + strlen(more) <= DM_STATUS_TEXT_MAX)
+            keep = out.len;
+    }
+    if (out.len > DM_STATUS_TEXT_MAX) {
+        out.len = keep;
+        dm_buf_puts(&out, more);
     }
     return dm_buf_steal(&out);
 }

@@ -21,7 +21,7 @@ struct world {
     void *listener;
     int closed; /* closed callbacks so far */
     /* what the handlers saw */
-    struct dm_incoming *held; /* of /test.T/Hold: nobody answers it but the test */
+    struct dm_incoming *held, *first_held; /* of /test.T/Hold: nobody answers them but the test */
     int handled, cancelled;
     struct dm_peer peer;
     int64_t timeout_ms;
@@ -68,6 +68,8 @@ static inline void do_hold(void *self, struct dm_incoming *in) {
     struct world *w = self;
     note_call(w, in);
     w->held = in;
+    if (!w->first_held)
+        w->first_held = in;
     dm_incoming_on_cancel(in, on_held_cancel, w);
 }
 
@@ -176,7 +178,7 @@ static inline void channel_close_now(struct world *w, struct dm_channel *channel
 
 struct outcome { /* of a call, unary or streaming */
     int done, code, messages;
-    char text[1100], first[64]; /* status message; the first bytes of the (first) message */
+    char text[1100], first[64], last[64]; /* status message; how the first and last message begin */
     size_t bytes;
     struct world *world;
     struct dm_rpc_call *call;
@@ -196,6 +198,8 @@ static inline void on_stream_message(void *arg, struct dm_span message) {
     if (o->messages++ == 0)
         snprintf(o->first, sizeof o->first, "%.*s", (int)(message.len < 60 ? message.len : 60),
                  (const char *)message.data);
+    snprintf(o->last, sizeof o->last, "%.*s", (int)(message.len < 60 ? message.len : 60),
+             (const char *)message.data);
     o->bytes += message.len;
     if (o->messages == o->cancel_at)
         dm_rpc_cancel(o->call);
