@@ -165,11 +165,8 @@ TEST(signals_are_left_to_the_embedders_threads) {
         if (e->d_name[0] == '.' || !strcmp(e->d_name, self))
             continue;
         mask_of(e->d_name, mask, sizeof mask);
-        unsigned long long blocked = strtoull(mask, NULL, 16);
-        if (*mask && !(blocked >> (SIGTERM - 1) & 1))
+        if (*mask && !(strtoull(mask, NULL, 16) >> (SIGTERM - 1) & 1))
             others++;
-        if (*mask && (blocked >> (SIGSEGV - 1) & 1))
-            others += 100;
     }
     closedir(d);
     CHECK_INT(others, 0);
