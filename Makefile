@@ -137,7 +137,7 @@ stage: all
 	@rm -rf $(BUILD)/stage && $(MAKE) --no-print-directory DESTDIR= PREFIX=$(abspath $(BUILD)/stage) install >/dev/null
 demo: all
 	@tools/demo
-again = @$(MAKE) --no-print-directory DEPS=no BUILD=$(BUILD)/$@ CFLAGS='-O1 -g'
+again = @+$(MAKE) --no-print-directory DEPS=no BUILD=$(BUILD)/$@ CFLAGS='-O1 -g'
 asan:
 	$(again) SAN=address,undefined check
 tsan: export TSAN_OPTIONS = ignore_noninstrumented_modules=1 suppressions=$(CURDIR)/tests/tsan.supp
