@@ -67,8 +67,11 @@ void dm_log_line(const struct dm_log *log, int level, const char *text) {
 }
 
 static const char *describe(const devmgr_event *ev, struct dm_buf *out) {
-    if (ev->message && *ev->message)
-        return ev->message;
+    if (ev->message && *ev->message) {
+        bool named = !ev->resource || !*ev->resource || strstr(ev->message, ev->resource);
+        dm_buf_printf(out, "%s%s%s", named ? "" : ev->resource, named ? "" : ": ", ev->message);
+        return out->data;
+    }
     if (ev->type == DEVMGR_EV_RESOURCE && ev->changed)
         dm_buf_printf(out, "%s: capacity %ju, allocatable %ju, held %ju, plugin %s", ev->changed->name,
                       (uintmax_t)ev->changed->capacity, (uintmax_t)ev->changed->allocatable,
