@@ -80,7 +80,7 @@ PROGS     := $(foreach dir,$(PROG_DIRS),$(call prog,$(dir)))
 TESTS     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 FUZZERS   := $(patsubst fuzz/%.c,%,$(wildcard fuzz/fuzz_*.c))
 CORPORA   := $(FUZZERS:%=$(BUILD)/tests/corpus/%)
-SCRIPTS   := $(wildcard tests/package/*.sh tests/scenarios/*.py)
+SCRIPTS   := $(wildcard tests/package/*.sh tests/package/*.py tests/scenarios/*.py)
 SOURCES   := $(wildcard include/*.h src/*.[ch] src/*/*.[ch] tools/*/*.[ch] tests/*.[ch] tests/unit/*.[ch] \
              tests/package/*.c fuzz/*.[ch] examples/*.c bench/*.[ch])
 
