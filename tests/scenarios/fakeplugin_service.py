@@ -222,25 +222,32 @@ def an_answer_file_reaches_the_container(node):
     })
 
 
+def fails_once(node, fault, want):
+    """With the fault the first admission ends as wanted; then the device is still there to be had."""
+    plugin = node.plugin(GPU, 1, "--fault", fault + "@1", manual=True)
+    plugin.register()
+    node.wait_for(GPU, capacity=1, allocatable=1, plugin="connected")
+    matches(one(node), want, fault)
+    equal(one(node)["verdict"], "admitted", f"after {fault}: the device was given back")
+    node.release("p")
+    plugin.stop()
+    node.wait_for(GPU, plugin="gone")
+
+
 @scenario
 def allocate_faults_that_fail(node):
-    node.start("--allocate-timeout", "300ms")
-    for fault, want in [
-        ("allocate:error=INTERNAL", {"verdict": "refused", "cause": "PluginError"}),
-        ("allocate:empty", {"verdict": "refused", "cause": "PluginBadAnswer"}),
-        ("allocate:garbage", {"verdict": "refused"}),
-        ("allocate:huge", {"verdict": "refused"}),
-        ("allocate:hang", {"verdict": "not_yet", "cause": "PluginTimeout"}),
-        ("allocate:delay=1h", {"verdict": "not_yet", "cause": "PluginTimeout"}),
-    ]:
-        plugin = node.plugin(GPU, 1, "--fault", fault + "@1", manual=True)
-        plugin.register()
-        node.wait_for(GPU, capacity=1, allocatable=1, plugin="connected")
-        matches(one(node), want, fault)
-        equal(one(node)["verdict"], "admitted", f"after {fault}: the device was given back")
-        node.release("p")
-        plugin.stop()
-        node.wait_for(GPU, plugin="gone")
+    node.start()
+    fails_once(node, "allocate:error=INTERNAL", {"verdict": "refused", "cause": "PluginError"})
+    fails_once(node, "allocate:empty", {"verdict": "refused", "cause": "PluginBadAnswer"})
+    fails_once(node, "allocate:garbage", {"verdict": "refused"})
+    fails_once(node, "allocate:huge", {"verdict": "refused"})
+
+
+@scenario
+def allocate_faults_that_take_too_long(node):
+    node.start("--allocate-timeout", "1s")
+    fails_once(node, "allocate:hang", {"verdict": "not_yet", "cause": "PluginTimeout"})
+    fails_once(node, "allocate:delay=1h", {"verdict": "not_yet", "cause": "PluginTimeout"})
 
 
 @scenario
@@ -311,7 +318,7 @@ def preferred_faults_do_what_they_say(node):
 # ---- PreStartContainer ----------------------------------------------------------------------------------------------
 @scenario
 def prestart_comes_before_each_create_and_can_fail(node):
-    node.start("--prestart-timeout", "300ms")
+    node.start("--prestart-timeout", "1s")
     plugin = node.plugin(GPU, 1, "--prestart", manual=True)
     plugin.register()
     plugin.calls()
