@@ -200,6 +200,11 @@ void dm_verdict_plugin_error(struct dm_verdict *v, const struct dm_txn *t, const
             v, t, DEVMGR_PLUGIN_TIMEOUT, inner,
             "its plugin (%s) did not answer %s in time; look at the plugin, or raise allocate-timeout@%s",
             socket, rpc, r->name);
+    else if (status->unusable)
+        dm_verdict_make(
+            v, t, DEVMGR_PLUGIN_BAD_ANSWER, inner,
+            "its plugin (%s) answered %s with what cannot be used: %s; report that to its authors", socket,
+            rpc, status->message);
     else
         dm_verdict_make(v, t, DEVMGR_PLUGIN_ERROR, inner,
                         "its plugin (%s) failed %s with %s: %s; the plugin's log says more", socket, rpc,

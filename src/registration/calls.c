@@ -3,6 +3,7 @@
 #include "registration/answer.h"
 #include "registration/convert.h"
 #include "registration/inside.h"
+#include <inttypes.h>
 #include <string.h>
 
 struct open_call {
@@ -25,7 +26,7 @@ static void answer(struct open_call *c, struct dm_call_result *result) {
 }
 
 static void answer_status(struct open_call *c, int code, const char *text) {
-    struct dm_call_result result = {.status = {code, text}};
+    struct dm_call_result result = {.status = {code, text, false}};
     answer(c, &result);
 }
 
@@ -37,7 +38,21 @@ static void answer_stopped(struct open_call *c) {
 /* What Go's gRPC says when a message cannot be decoded. */
 static void answer_undecodable(struct open_call *c, const devmgr_error *err) {
     DM_FREE char *text = dm_printf("grpc: failed to unmarshal the received message: %s", err->message);
-    answer_status(c, DM_INTERNAL, text);
+    struct dm_call_result result = {.status = {DM_INTERNAL, text, true}};
+    answer(c, &result);
+}
+
+/* gRPC's words on our side for a message above our limit; with another number they are the plugin's own limit. */
+static bool is_too_large(const struct open_call *c, const struct dm_status *status) {
+    uint64_t most = dm_settings_for(c->r->settings, c->resource).max_message;
+    DM_FREE char *limit = dm_printf(" vs. %" PRIu64 ")", most);
+    size_t n = strlen(limit), len = strlen(status->message);
+    return status->code == DM_RESOURCE_EXHAUSTED && len >= n && !strcmp(status->message + len - n, limit);
+}
+
+static void answer_too_large(struct open_call *c, const struct dm_status *status) {
+    struct dm_call_result result = {.status = {status->code, status->message, true}};
+    answer(c, &result);
 }
 
 static void answer_preferred(struct open_call *c, struct dm_span response) {
@@ -48,12 +63,12 @@ static void answer_preferred(struct open_call *c, struct dm_span response) {
         answer_undecodable(c, &err);
         return;
     }
-    struct dm_call_result result = {.status = {DM_OK, ""}, .n_ids = ids.n, .ids = ids.ids};
+    struct dm_call_result result = {.status = {DM_OK, "", false}, .n_ids = ids.n, .ids = ids.ids};
     answer(c, &result);
 }
 
 static void answer_allocate(struct open_call *c, struct dm_span response) {
-    struct dm_call_result result = {.status = {DM_OK, ""}};
+    struct dm_call_result result = {.status = {DM_OK, "", false}};
     devmgr_error err;
     if (dm_answer_first(response, &result.n_containers, &result.answer, &err) < 0)
         answer_undecodable(c, &err);
@@ -69,6 +84,8 @@ static void on_answer(void *arg, const struct dm_status *status, struct dm_span 
         answer_stopped(c); /* its stream ended while this was open */
     else if (status->code == DM_DEADLINE_EXCEEDED && !strcmp(status->message, "Deadline Exceeded"))
         answer_status(c, status->code, "context deadline exceeded"); /* as Go, so as the kubelet's texts */
+    else if (is_too_large(c, status))
+        answer_too_large(c, status);
     else if (status->code != DM_OK)
         answer_status(c, status->code, status->message);
     else if (c->rpc == DM_RPC_PREFERRED)

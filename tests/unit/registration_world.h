@@ -32,6 +32,7 @@ struct world {
     /* the last answer to a call */
     int code;
     char text[1100];
+    bool unusable;
     size_t n_containers, n_ids;
     struct dm_buf answer, ids;
 };
@@ -93,7 +94,7 @@ static inline void on_note(void *self, const char *resource, int level, const ch
 static inline void on_answered(void *self, const struct dm_call_result *result) {
     struct world *w = self;
     w->n_answered++;
-    w->code = result->status.code;
+    w->code = result->status.code, w->unusable = result->status.unusable;
     snprintf(w->text, sizeof w->text, "%s", result->status.message);
     w->n_containers = result->n_containers, w->n_ids = result->n_ids;
     dm_buf_free(&w->answer), dm_buf_free(&w->ids);

@@ -345,8 +345,42 @@ TEST(an_answer_that_cannot_be_decoded_is_internal_as_in_go) {
         call_now(&w, 1, *kind);
         CHECK_INT(w.code, DM_INTERNAL);
         CHECK_HAS(w.text, "grpc: failed to unmarshal the received message: ");
+        CHECK(w.unusable);
         close_both(&w, &f);
     }
+}
+
+TEST(an_answer_over_max_message_is_told_from_an_error_of_the_plugin) {
+    static const struct {
+        const char *limit;
+        bool unusable;
+    } rows[] = {{"4096", true}, {"67108864", false}};
+    EACH(row, rows) {
+        struct world w;
+        struct fake f;
+        char text[8192];
+        world_prepare(&w);
+        set(&w, "max-message@" GPU, row->limit);
+        world_serve(&w);
+        fake_open(&f, &w, "gpu.sock");
+        fake_register(&f, GPU);
+        memset(text, 'x', sizeof text);
+        put_bytes(&f.response, 99, text, sizeof text);
+        call_now(&w, 1, DM_RPC_ALLOCATE);
+        CHECK_INT(w.unusable, row->unusable);
+        CHECK_INT(w.code, row->unusable ? DM_RESOURCE_EXHAUSTED : DM_OK);
+        close_both(&w, &f);
+    }
+}
+
+TEST(the_plugins_own_limit_is_the_plugins_error) {
+    struct world w;
+    struct fake f;
+    open_both(&w, &f);
+    f.call_error = DM_RESOURCE_EXHAUSTED;
+    call_now(&w, 1, DM_RPC_ALLOCATE);
+    CHECK_INT(w.unusable, false);
+    close_both(&w, &f);
 }
 
 TEST(an_error_of_the_plugin_comes_through) {
