@@ -90,6 +90,18 @@ static void step(struct dm_prestart *p) {
     p->call->prestart = p;
 }
 
+/* The kubelet's words first, to compare; then for people. */
+static char *failure_text(const struct dm_prestart *p, const struct dm_resource *r,
+                          const struct dm_status *status) {
+    DM_FREE char *plain = dm_printf(DM_TEXT_RPC, dm_code_name(status->code), status->message);
+    DM_FREE char *kubelets = dm_printf(DM_TEXT_PRESTART, plain);
+    DM_FREE char *raise = status->code == DM_DEADLINE_EXCEEDED
+                              ? dm_printf(", or raise prestart-timeout@%s", r->name)
+                              : dm_strdup("");
+    return dm_printf("%s (pod %s, container %s, %s: look at its plugin, %s%s)", kubelets, p->uid,
+                     p->container, r->name, r->socket ? r->socket : "?", raise);
+}
+
 void dm_prestart_answered(struct dm_prestart *p, const struct dm_open_call *call,
                           const struct dm_call_result *result) {
     p->call = NULL;
@@ -97,14 +109,12 @@ void dm_prestart_answered(struct dm_prestart *p, const struct dm_open_call *call
         step(p);
         return;
     }
-    DM_FREE char *plain = dm_printf(DM_TEXT_RPC, dm_code_name(result->status.code), result->status.message);
-    DM_FREE char *text = dm_printf(DM_TEXT_PRESTART, plain);
-    dm_event_plugin(p->manager, call->resource->name, 4, "PreStartContainer for pod %s, container %s: %s",
-                    p->uid, p->container, plain);
+    DM_FREE char *text = failure_text(p, call->resource, &result->status);
+    dm_event_plugin(p->manager, call->resource->name, 4, "%s", text);
     int status = result->status.code == DM_DEADLINE_EXCEEDED ? -ETIMEDOUT
                  : result->status.code == DM_UNAVAILABLE     ? -EAGAIN
                                                              : -EIO;
-    fail(p, status, text); /* the kubelet's words, to compare */
+    fail(p, status, text);
 }
 
 int dm_manager_options(struct dm_manager *m, const char *uid, const char *container, unsigned flags,
