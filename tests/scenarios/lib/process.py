@@ -55,6 +55,18 @@ class Process:
         self.lines.append(line)
         return line
 
+    def waiting(self):
+        """The lines that have come and were not read yet; never waits."""
+        lines = []
+        while not self._queue.empty():
+            line = self._queue.get()
+            if line is _END:
+                self._queue.put(_END)
+                break
+            lines.append(line)
+        self.lines += lines
+        return lines
+
     def line_where(self, fits, what):
         """The next line that fits; those before it are passed over."""
         while True:
