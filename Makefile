@@ -31,6 +31,7 @@ LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
+COMPDIR    ?= $(PREFIX)/share/bash-completion/completions
 
 default: all
 
@@ -166,18 +167,20 @@ format:
 D = $(DESTDIR)
 MAN     := $(wildcard share/man/*.[158])
 UNITS   := $(wildcard share/systemd/*.service)
+COMPLETION := $(wildcard share/completion/*)
 STATIC_LIBS = $(GRPC_ITSELF) $(shell cat $(BUILD)/grpc.libs) $(filter-out -lsystemd,$(PKG_LIBS)) -pthread -lm
 fill = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@BINDIR@|$(BINDIR)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSION@|$(VERSION)|g' \
        -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' -e 's|@STATIC_LIBS@|$(STATIC_LIBS)|g' $(1) > $(D)$(2)
 man_dir = $(MANDIR)/man$(subst .,,$(suffix $(1)))
 INSTALLED = $(PROGS:$(BUILD)/%=$(BINDIR)/%) $(addprefix $(LIBDIR)/,libdevmgr.a $(SONAME) libdevmgr.so pkgconfig/libdevmgr.pc) \
            $(INCLUDEDIR)/devmgr.h $(foreach m,$(notdir $(MAN)),$(call man_dir,$(m))/$(m)) \
-           $(UNITS:share/systemd/%=$(UNITDIR)/%)
+           $(UNITS:share/systemd/%=$(UNITDIR)/%) $(COMPLETION:share/completion/%=$(COMPDIR)/%)
 install: all
 	$(call say,INSTALL,$(D)$(PREFIX)) install -d $(sort $(dir $(INSTALLED:%=$(D)%))) && \
 	    $(if $(PROGS),install -m 755 $(PROGS) $(D)$(BINDIR) &&) \
 	    install -m 755 $(BUILD)/$(SONAME) $(D)$(LIBDIR) && ln -sf $(SONAME) $(D)$(LIBDIR)/libdevmgr.so && \
 	    install -m 644 $(BUILD)/libdevmgr.a $(D)$(LIBDIR) && install -m 644 include/devmgr.h $(D)$(INCLUDEDIR) && \
+	    install -m 644 $(COMPLETION) $(D)$(COMPDIR) && \
 	    $(call fill,libdevmgr.pc.in,$(LIBDIR)/pkgconfig/libdevmgr.pc) $(foreach u,$(notdir $(UNITS)), \
 	    && $(call fill,share/systemd/$(u),$(UNITDIR)/$(u))) $(foreach m,$(notdir $(MAN)), \
 	    && $(call fill,share/man/$(m),$(call man_dir,$(m))/$(m)))

@@ -18,7 +18,7 @@ run() { make --no-print-directory DEPS=no DESTDIR="$tmp" PREFIX=/opt/devmgr "$@"
 so=$(basename "$(readlink "${BUILD:-build}/libdevmgr.so")")
 
 run install
-is "programs, library, header, pkg-config file, manual, unit; nothing else" \
+is "programs, library, header, pkg-config file, manual, completion, unit; nothing else" \
     "$(cd "$tmp/opt/devmgr" && find . ! -type d | LC_ALL=C sort)" \
     "$(LC_ALL=C sort <<LIST
 ./bin/devmgrd
@@ -29,6 +29,7 @@ $(for p in tools/*/main.c; do p=${p#tools/} && echo "./bin/${p%/main.c}"; done)
 ./lib/$so
 ./lib/pkgconfig/libdevmgr.pc
 ./lib/systemd/system/devmgrd.service
+$(for c in share/completion/*; do echo "./share/bash-completion/completions/${c##*/}"; done)
 $(for m in share/man/*; do echo "./share/man/man${m##*.}/${m##*/}"; done)
 LIST
 )"
