@@ -79,7 +79,7 @@ static void print_text(const devmgr_options *o) {
     if (o->n_envs + o->n_mounts + o->n_devices + o->n_annotations + o->n_cdi_devices)
         table_print(t);
     else
-        fprintf(stderr, "devmgrctl: nothing to add: the container holds no devices\n");
+        puts("nothing to add: the container holds no devices");
 }
 
 /* ---- the command ----------------------------------------------------------------------------------------------- */
@@ -104,7 +104,8 @@ int cmd_options(struct ctl *c) {
     unsigned flags = dm_args_has(&c->args, "dry-run") ? DEVMGR_NO_PRESTART : 0;
     if (ctl_connect(c, 0, &err) < 0 || ctl_find_pod(c, pod, &uid, &err) < 0)
         return ctl_fail(&err);
-    /* Not held: the daemon knows what that means. */
+    if (!uid) /* as any container without devices: nothing is added. But maybe it is a slip of the pen */
+        fprintf(stderr, "devmgrctl: %s: no such pod is known here; admit it first\n", pod);
     return dm_client_options(c->client, uid ? uid : pod, c->operands[1], flags, show, c, &err) < 0
                ? ctl_fail(&err)
                : EXIT_GOOD;

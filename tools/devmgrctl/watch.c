@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "ctl.h"
+#include <signal.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -74,10 +75,18 @@ static int show(void *arg, const devmgr_event *ev) {
     return fflush(stdout) == 0 ? 0 : 1; /* nobody reads: main says so */
 }
 
+/* Each line is out when it is printed: nothing is lost. */
+static void on_enough(int number) {
+    (void)number;
+    _exit(EXIT_GOOD);
+}
+
 int cmd_watch(struct ctl *c) {
     devmgr_error err;
     if (ctl_operands(c, 0, 0, NULL))
         return EXIT_USAGE;
+    signal(SIGINT, on_enough);
+    signal(SIGTERM, on_enough);
     if (ctl_connect(c, 0, &err) < 0 || dm_client_watch(c->client, 0, show, c, &err) < 0)
         return ctl_fail(&err);
     return EXIT_FAILED;
