@@ -165,7 +165,7 @@ int dm_checkpoint_parse(struct dm_span text, bool (*decodable)(struct dm_span an
     take_entries(&f.data, decodable, s, report);
     take_resources(&f.data, s, report);
     if (f.extension.len) {
-        report->extension = dm_extension_read(f.extension, report->checksum, s, why, sizeof why);
+        report->extension = dm_extension_read(text, f.extension, report->checksum, s, why, sizeof why);
         if (!report->extension)
             warn(report, "the \"devmgr\" part is ignored: %.180s", why);
     }

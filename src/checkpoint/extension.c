@@ -134,16 +134,20 @@ static bool expect(struct dm_scan *s, enum dm_json_kind kind) {
 static char *read_text(struct dm_scan *s) {
     if (!expect(s, DM_JSON_STRING))
         return dm_strdup("");
+    const uint8_t *where = s->at;
     struct dm_span text = dm_scan_string(s);
     if (text.len && memchr(text.data, 0, text.len))
-        dm_scan_mismatch(s, s->at, "a NUL in a text");
+        dm_scan_mismatch(s, where, "a NUL in a text");
     return dm_strndup((const char *)text.data, text.len);
 }
 
 static uint64_t read_number(struct dm_scan *s) {
     uint64_t value = 0;
-    if (expect(s, DM_JSON_NUMBER) && !dm_scan_u64(dm_scan_number(s), &value))
-        dm_scan_mismatch(s, s->at, "not a whole number");
+    if (!expect(s, DM_JSON_NUMBER))
+        return 0;
+    const uint8_t *where = s->at;
+    if (!dm_scan_u64(dm_scan_number(s), &value))
+        dm_scan_mismatch(s, where, "not a whole number");
     return value;
 }
 
@@ -288,12 +292,13 @@ static void adopt(struct reading *r, struct dm_snapshot *s) {
     }
 }
 
-bool dm_extension_read(struct dm_span text, uint32_t checksum, struct dm_snapshot *s, char *why,
-                       size_t size) {
+bool dm_extension_read(struct dm_span file, struct dm_span text, uint32_t checksum, struct dm_snapshot *s,
+                       char *why, size_t size) {
     struct reading r = {0};
     struct dm_span key;
     devmgr_error err;
     dm_scan_init(&r.scan, text);
+    r.scan.start = file.data; /* so that places are the file's */
     bool good = read_bond(&r, checksum, why, size);
     if (good) {
         for (size_t n = 3; dm_scan_member(&r.scan, n, &key); n++)

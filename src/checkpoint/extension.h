@@ -16,6 +16,8 @@ size_t dm_extension_open(struct dm_buf *out, const struct dm_snapshot *s, uint32
 void dm_extension_pod(struct dm_buf *out, const struct dm_saved_pod *p);
 void dm_extension_close(struct dm_buf *out, size_t opened);
 
-/* Fills revision, recovering, pods, and the options of resources that `s` has. False: `s` is as it was, `why` says why. */
-bool dm_extension_read(struct dm_span text, uint32_t checksum, struct dm_snapshot *s, char *why, size_t size);
+/* `text`: the value of our key, a part of `file`. Fills revision, recovering, pods, and the options of resources that
+ * `s` has. False: `s` is as it was, `why` says why. */
+bool dm_extension_read(struct dm_span file, struct dm_span text, uint32_t checksum, struct dm_snapshot *s,
+                       char *why, size_t size);
 #endif

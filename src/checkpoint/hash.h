@@ -3,7 +3,7 @@
  * FNV-1a's step is h = (h ^ c) * P. The low 8 bits of h evolve alone (what is above never comes down), and what is above
  * them is only multiplied. So a fixed block of n bytes maps h to h * P^n + K[h & 255]: one multiply-add instead of n
  * steps, with a table of 256 words; of 128 when all its bytes are ASCII, since then bit 7 is only multiplied too.
- * A table costs about as much as hashing the block TABLE_COST times, so it is made once that much has been spent on the
+ * A table costs as much as hashing the block 8 times (without AVX2: 30), so it is made once that much has been spent on the
  * block anyway; until then the block remembers its last result, which is enough while nothing before it changes. */
 #ifndef DM_CHECKPOINT_HASH_H
 #define DM_CHECKPOINT_HASH_H

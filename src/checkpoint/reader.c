@@ -44,9 +44,10 @@ static bool wanted(struct reader *r, enum dm_json_kind got, enum dm_json_kind wa
         dm_scan_null(r->s);
         return false;
     }
-    const char *hint = want == DM_JSON_OBJECT && got == DM_JSON_ARRAY && r->at.field
-                           ? " (written before Kubernetes 1.20?)"
-                           : "";
+    const char *hint =
+        want == DM_JSON_OBJECT && got == DM_JSON_ARRAY && r->at.entry != SIZE_MAX && r->at.field
+            ? " (written before Kubernetes 1.20?)"
+            : "";
     dm_scan_mismatch(r->s, r->s->at, "%s is %s, must be %s%s", path(r, at, sizeof at), dm_json_kind_name(got),
                      dm_json_kind_name(want), hint);
     dm_scan_skip(r->s);
