@@ -1,16 +1,13 @@
-/* checkpoint_files.h -- for tests: files as bytes, the rows of tests/data/checkpoint*, snapshots compared. */
+/* checkpoint_files.h -- for tests: files as bytes, the rows of tests/data/checkpoint*. */
 #ifndef CHECKPOINT_FILES_H
 #define CHECKPOINT_FILES_H
-#include "base/mem.h"
+#include "base/buf.h"
 #include "check.h"
-#include "checkpoint/checkpoint.h"
 #include <stdbool.h>
 #include <stdlib.h>
 
-#define MAYBE_UNUSED __attribute__((unused))
-
 /* false: no such file */
-MAYBE_UNUSED static bool file_read(const char *path, struct dm_buf *out) {
+static bool file_read(const char *path, struct dm_buf *out) {
     FILE *f = fopen(path, "r");
     size_t n;
     out->len = 0;
@@ -30,7 +27,7 @@ struct verdict_row {
     struct dm_buf file, text; /* text: empty when there is none */
 };
 /* Calls `check` for each row of FOLDER/verdicts.tsv; returns how many. */
-MAYBE_UNUSED static int each_verdict(const char *folder, void (*check)(struct verdict_row *row)) {
+static int each_verdict(const char *folder, void (*check)(struct verdict_row *row)) {
     struct verdict_row row = {.name = ""};
     char line[600], path[200];
     int rows = 0;
@@ -52,19 +49,5 @@ MAYBE_UNUSED static int each_verdict(const char *folder, void (*check)(struct ve
     dm_buf_free(&row.file);
     dm_buf_free(&row.text);
     return rows;
-}
-
-/* Everything of a snapshot that can be saved is in its text: equal texts, equal snapshots. */
-MAYBE_UNUSED static bool same_snapshot(const struct dm_snapshot *a, const struct dm_snapshot *b) {
-    struct dm_checkpoint_writer *w[2] = {dm_checkpoint_writer_new(), dm_checkpoint_writer_new()};
-    struct dm_buf text[2] = {{0}};
-    dm_checkpoint_render(w[0], a, &text[0]);
-    dm_checkpoint_render(w[1], b, &text[1]);
-    bool same = text[0].len == text[1].len && !memcmp(text[0].data, text[1].data, text[0].len);
-    for (int i = 0; i < 2; i++) {
-        dm_checkpoint_writer_free(w[i]);
-        dm_buf_free(&text[i]);
-    }
-    return same;
 }
 #endif

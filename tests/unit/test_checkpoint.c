@@ -4,6 +4,7 @@
 #include "checkpoint/hash.h"
 #include "checkpoint/kubelet.h"
 #include "checkpoint_files.h"
+#include "same_snapshot.h"
 #include <jansson.h>
 
 static devmgr_error err;

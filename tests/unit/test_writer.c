@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "check.h"
 #include "checkpoint/writer.h"
-#include "checkpoint_files.h"
+#include "same_snapshot.h"
 
 static devmgr_error err;
 static uint64_t state = 88172645463325252u;
