@@ -20,6 +20,8 @@ struct place {
     size_t entry;      /* SIZE_MAX: not in an entry */
 };
 
+static const struct dm_span nothing = {(const uint8_t *)"", 0}; /* a string that was not given; never NULL */
+
 struct reader {
     struct dm_scan *s;
     struct place at;
@@ -96,7 +98,7 @@ static struct dm_go_strings read_strings(struct reader *r) {
         return list;
     for (r->n_ids = 0; dm_scan_element(r->s, r->n_ids); r->n_ids++) {
         DM_GROW(r->ids, r->n_ids, r->cap_ids);
-        r->ids[r->n_ids] = (struct dm_span){(const uint8_t *)"", 0};
+        r->ids[r->n_ids] = nothing;
         read_string(r, &r->ids[r->n_ids]);
     }
     list.set = true;
@@ -309,7 +311,7 @@ static void read_entries(struct reader *r, struct dm_go_entries *list) {
         if (n == list->cap)
             list->items = grown(r->s, list->items, &list->cap, sizeof *list->items);
         if (n == list->high)
-            list->items[list->high++] = (struct dm_go_entry){0};
+            list->items[list->high++] = (struct dm_go_entry){nothing, nothing, nothing};
         r->at = (struct place){NULL, n};
         read_entry(r, &list->items[n]);
     }

@@ -90,11 +90,12 @@ static struct dm_span span(const char *s) {
     return (struct dm_span){(const uint8_t *)s, strlen(s)};
 }
 
-static void make_room(struct dm_checkpoint_writer *w, size_t ids, size_t nodes) {
-    if (ids > w->cap_ids)
-        w->ids = dm_realloc(w->ids, (w->cap_ids = ids * 2) * sizeof *w->ids);
-    if (nodes > w->cap_nodes)
-        w->nodes = dm_realloc(w->nodes, (w->cap_nodes = nodes * 2) * sizeof *w->nodes);
+static void make_room(struct dm_checkpoint_writer *w, size_t ids,
+                      size_t nodes) { /* also for none: never NULL */
+    if (ids >= w->cap_ids)
+        w->ids = dm_realloc(w->ids, (w->cap_ids = ids * 2 + 16) * sizeof *w->ids);
+    if (nodes >= w->cap_nodes)
+        w->nodes = dm_realloc(w->nodes, (w->cap_nodes = nodes * 2 + 16) * sizeof *w->nodes);
 }
 
 /* Good until the next view. */
