@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MAIN DM_CHECKPOINT_NAME
@@ -380,12 +381,14 @@ TEST(something_that_is_no_file_is_damage_too) {
 /* ---- failures: the n-th system call fails, for every n ----------------------------------------------------------- */
 
 static int calls_left; /* before one fails; negative: none does */
-static bool fired, no_exchange, no_links, short_writes;
+static bool fired, killed, no_exchange, no_links, short_writes;
 
 static bool fails(void) {
     if (calls_left-- != 0)
         return false;
     fired = true;
+    if (killed)
+        _exit(9);
     errno = EIO;
     return true;
 }
@@ -519,5 +522,71 @@ TEST(no_exchange_keeps_the_copy_too) {
     CHECK_STR(pods_in(DM_CHECKPOINT_PREV), "ab");
     CHECK(!there(DM_CHECKPOINT_TMP) && !there(DM_CHECKPOINT_OLD));
     dm_store_close(store);
+    no_exchange = false;
+}
+
+/* ---- kills: the process ends before the n-th system call, for every n ------------------------------------------------- */
+
+/* A child loads, writes state 'x' and is killed before call n. True: it came to the end. */
+static bool child_writes(int n) {
+    int status;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct dm_store *store;
+        struct dm_load l = {0};
+        calls_left = -1;
+        if (dm_store_open_ops(folder, &failing, &store, &err) < 0)
+            _exit(1);
+        killed = true, calls_left = n;
+        if (dm_store_load(store, NULL, &l, &err) < 0 || write_state(store, 'x', true) < 0)
+            _exit(1);
+        dm_snapshot_free(l.snapshot);
+        dm_store_close(store);
+        _exit(0);
+    }
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) != 1);
+    return WEXITSTATUS(status) == 0;
+}
+
+/* With `damaged` the main file is so at the start: whatever happens then, the state before it is never lost. */
+static void kill_each(bool damaged) {
+    bool ended = false;
+    for (int n = 0; !ended; n++) {
+        struct dm_load l;
+        new_folder();
+        struct dm_store *store = opened();
+        CHECK_INT(write_state(store, 'a', true), 0);
+        CHECK_INT(write_state(store, 'b', true), 0);
+        dm_store_close(store);
+        if (damaged)
+            put(MAIN, "{");
+        ended = child_writes(n);
+        const char *found = load(&store, &l);
+        if (strcmp(found, "good abcdefghijklmnopqrstuvwx") &&
+            (ended || strcmp(found, damaged ? "recovered a" : "good ab")))
+            CHECK_FAIL("killed before call %d: %s", n, found);
+        CHECK(!there(DM_CHECKPOINT_TMP) && !there(DM_CHECKPOINT_OLD));
+        const char *copy = pods_in(DM_CHECKPOINT_PREV);
+        if (strcmp(copy, "a") && (damaged || strcmp(copy, "ab")))
+            CHECK_FAIL("killed before call %d: the copy holds \"%s\"", n, copy);
+        if (damaged)
+            CHECK_INT(count_damaged(), 1);
+        dm_store_close(store);
+    }
+}
+
+TEST(no_kill_loses_the_state) {
+    kill_each(false);
+    no_exchange = true;
+    kill_each(false);
+    no_exchange = false;
+}
+
+TEST(no_kill_while_recovering_loses_the_state) {
+    kill_each(true);
+    no_exchange = true;
+    kill_each(true);
     no_exchange = false;
 }
