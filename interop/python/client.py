@@ -5,6 +5,7 @@
     client.py SOCKET options POD CONTAINER
     client.py SOCKET pods | resources | devices [RESOURCE]
     client.py SOCKET release POD
+    client.py SOCKET record POD CONTAINER
     client.py SOCKET sync AS_OF [POD...] no POD: nothing lives
     client.py SOCKET watch [COUNT]       the state, `synced`, and COUNT changes
 
@@ -61,6 +62,10 @@ def release(manager, pod):
     show(manager.Release(pb.ReleaseRequest(pod_uid=pod), timeout=DEADLINE))
 
 
+def record(manager, pod, container):
+    show(manager.ClaimRecord(pb.ClaimRecordRequest(pod_uid=pod, container=container), timeout=DEADLINE))
+
+
 def sync(manager, as_of, *uids):
     show(manager.Sync(pb.SyncRequest(pod_uids=uids, none=not uids, as_of=int(as_of)), timeout=DEADLINE))
 
@@ -77,7 +82,7 @@ def watch(manager, count="-1"):
             return
 
 
-COMMANDS = {f.__name__: f for f in (info, admit, options, pods, resources, devices, release, sync, watch)}
+COMMANDS = {f.__name__: f for f in (info, admit, options, pods, resources, devices, release, record, sync, watch)}
 
 
 def main():

@@ -10,7 +10,7 @@ import (
 
 type quirks struct {
 	root, resource, endpoint, authority, restart string
-	devices                                      int
+	devices, idBytes                             int
 	topology                                     string
 	duplicate, shuffle                           bool
 	emptyFirst, endOK, resend                    time.Duration
@@ -56,6 +56,7 @@ func parseQuirks() *quirks {
 	flag.StringVar(&q.endpoint, "endpoint", "quirk.sock", "socket name in device-plugins")
 	flag.BoolVar(&q.freshEndpoint, "fresh-endpoint", false, "a new socket name, with the time in it, at each registration")
 	flag.IntVar(&q.devices, "devices", 4, "number of devices")
+	flag.IntVar(&q.idBytes, "id-bytes", 0, "ids are that long")
 	flag.StringVar(&q.registerAs, "register-as", "", "endpoint said in Register, when not the socket's name")
 	word(&q.authority, "authority", "what the Register call says as :authority", "escaped", "raw", "localhost", "tonic")
 	word(&q.restart, "restart", "how a restart of the manager is noticed", "create", "own-socket", "never")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -50,10 +51,15 @@ func (s *server) topology(i int) *api.TopologyInfo {
 	return nil
 }
 
+func (s *server) id(i int) string {
+	id := fmt.Sprintf("quirk-%05d", i)
+	return id + strings.Repeat("x", max(0, s.q.idBytes-len(id)))
+}
+
 func (s *server) list() *api.ListAndWatchResponse {
 	r := &api.ListAndWatchResponse{}
 	for i := range s.q.devices {
-		r.Devices = append(r.Devices, &api.Device{ID: fmt.Sprintf("quirk-%05d", i), Health: api.Healthy, Topology: s.topology(i)})
+		r.Devices = append(r.Devices, &api.Device{ID: s.id(i), Health: api.Healthy, Topology: s.topology(i)})
 	}
 	if s.q.shuffle {
 		rand.Shuffle(len(r.Devices), func(a, b int) { r.Devices[a], r.Devices[b] = r.Devices[b], r.Devices[a] })
