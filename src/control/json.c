@@ -107,7 +107,7 @@ static json_t *array_at(json_t *o, const char *key) {
 }
 
 static void count_node(json_t *numa, int node) {
-    char key[8];
+    char key[16];
     snprintf(key, sizeof key, "%d", node);
     json_object_set_new(numa, key, json_integer(json_integer_value(json_object_get(numa, key)) + 1));
 }
