@@ -9,12 +9,12 @@ from lib import *
 
 RESOURCE = "example.com/gpu"
 KUBELET = os.environ["KUBELET_CHECKPOINT"]
-DATA = pathlib.Path(__file__).resolve().parents[2] / "tests" / "data" / "checkpoint"
+DATA = pathlib.Path(__file__).resolve().parents[2] / "tests" / "data"
 
 
 def kubelet(*args):
     done = subprocess.run([KUBELET, *map(str, args)], capture_output=True, text=True, check=False)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in done.stdout.split("\n") if line]
 
 
 def three_pods(node):
@@ -56,8 +56,8 @@ def devmgrd_reads_what_the_kubelet_wrote(node):
 
 @scenario
 def both_accept_or_refuse_each_file_of_the_tests_data(node):
-    files = sorted(f for f in DATA.rglob("*.json"))
-    true(files, f"files in {DATA}")
+    files = sorted(f for f in DATA.glob("checkpoint*/*") if not f.suffix)
+    true(len(files) > 200, f"files in {DATA}")
     differ = []
     for file, answer in zip(files, kubelet(*files)):
         ours = node.run("devmgrctl", "checkpoint", "verify", file, code=(0, 1))

@@ -3,7 +3,6 @@ import json
 import os
 import pathlib
 import shutil
-import signal
 import subprocess
 import tempfile
 
@@ -226,7 +225,6 @@ class Node:
     def watch(self):
         """devmgrctl watch, past `synced`."""
         child = self.spawn("devmgrctl", ["watch", "--root", self.root, "-o", "json"])
-        child.sigterm_gives = -signal.SIGTERM
         child.event(type="synced")
         return child
 
