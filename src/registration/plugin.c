@@ -214,6 +214,12 @@ static uint64_t time_for(struct dm_plugin *p, uint64_t limit) {
     return p->limit = limit < left ? limit : left;
 }
 
+/* The plugin's own code stays in the text: an UNIMPLEMENTED from Register would say that Register is. */
+static int options_code(int code) {
+    bool same = code == DM_CANCELLED || code == DM_DEADLINE_EXCEEDED || code == DM_UNAVAILABLE;
+    return same ? code : DM_FAILED_PRECONDITION;
+}
+
 static void fail_options(struct dm_plugin *p, const struct dm_status *status) {
     DM_CLEANUP(dm_buf_free) struct dm_buf text = {0};
     struct dm_target to = target_of(p);
@@ -223,7 +229,7 @@ static void fail_options(struct dm_plugin *p, const struct dm_status *status) {
     else if (said.code == DM_DEADLINE_EXCEEDED)
         said.message = "context deadline exceeded"; /* Go's words; gRPC core says "Deadline Exceeded" */
     dm_text_options(&text, &to, &said);
-    end(p, said.code, text.data);
+    end(p, options_code(said.code), text.data);
 }
 
 static void on_options(void *arg, const struct dm_status *status, struct dm_span response) {

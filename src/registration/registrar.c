@@ -1,7 +1,8 @@
 /* registrar.c -- the v1beta1.Registration service: who may register, in the kubelet's order and words.
  *
  * The codes are ours (the kubelet answers UNKNOWN to everything): INVALID_ARGUMENT for what the plugin must change,
- * RESOURCE_EXHAUSTED for a limit, DEADLINE_EXCEEDED and UNAVAILABLE when we cannot reach it, else the plugin's own. */
+ * RESOURCE_EXHAUSTED for a limit, DEADLINE_EXCEEDED and UNAVAILABLE when we cannot reach it, FAILED_PRECONDITION when it
+ * has no options for us. */
 #include "base/status.h"
 #include "registration/convert.h"
 #include "registration/inside.h"

@@ -236,10 +236,10 @@ TEST(REG_16_failing_options_fail_Register_and_no_stream_is_opened) {
     char want[500];
     world_open(&w);
     fake_open(&f, &w, "gpu.sock");
-    f.options_error = DM_FAILED_PRECONDITION;
+    f.options_error = DM_UNIMPLEMENTED;
     struct asked a = registered(&w, "v1beta1", "gpu.sock", GPU);
     snprintf(want, sizeof want,
-             "failed to get device plugin options: rpc error: code = FailedPrecondition desc = no options "
+             "failed to get device plugin options: rpc error: code = Unimplemented desc = no options "
              "today: " GPU " at %s: connected to ",
              f.path);
     CHECK_HAS(a.text, want);
@@ -247,7 +247,7 @@ TEST(REG_16_failing_options_fail_Register_and_no_stream_is_opened) {
     CHECK_INT(f.n_lists, 0);
     f.options_error = 0, f.options_bytes = "\x0a";
     a = registered(&w, "v1beta1", "gpu.sock", GPU);
-    CHECK_INT(a.code, DM_INTERNAL);
+    CHECK_INT(a.code, DM_FAILED_PRECONDITION);
     CHECK_HAS(a.text, "not DevicePluginOptions");
     CHECK_INT(f.n_lists, 0);
     CHECK_INT(w.n_connected, 0);
@@ -337,7 +337,7 @@ TEST(REG_24_W04_a_failed_registration_leaves_the_live_plugin_alone) {
     fake_register(&f, GPU);
     fake_open(&bad, &w, "bad.sock");
     bad.options_error = DM_INTERNAL;
-    CHECK_INT(registered(&w, "v1beta1", "bad.sock", GPU).code, DM_INTERNAL);
+    CHECK_INT(registered(&w, "v1beta1", "bad.sock", GPU).code, DM_FAILED_PRECONDITION);
     CHECK_INT(registered(&w, "v1beta1", "missing.sock", GPU).code, DM_DEADLINE_EXCEEDED);
     w.refuse = 1;
     bad.options_error = 0;
@@ -406,6 +406,37 @@ TEST(max_registering_at_once_then_no_more) {
         answered_now(&waiting[i]);
         CHECK(waiting[i].code != DM_OK);
     }
+    world_close(&w);
+}
+
+static int open_files(void) {
+    int n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+TEST(W06_no_connection_stays_behind) {
+    struct world w;
+    struct fake f, bad;
+    int before = 0;
+    world_open(&w);
+    fake_open(&bad, &w, "bad.sock");
+    bad.options_error = DM_INTERNAL;
+    for (int i = 0; i < 40; i++) {
+        fake_open(&f, &w, "gpu.sock");
+        fake_register(&f, GPU);
+        CHECK_INT(registered(&w, "v1beta1", "bad.sock", GPU).code, DM_FAILED_PRECONDITION);
+        fake_die(&f);
+        run_until(&w, &w.n_gone, i + 1);
+        run_a_while(&w, 5);
+        if (i == 4)
+            before = open_files();
+    }
+    CHECK_INT(open_files(), before);
+    fake_die(&bad);
     world_close(&w);
 }
 
