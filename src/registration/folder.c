@@ -274,13 +274,14 @@ bool dm_folder_intact(const struct dm_folder *f) {
            same(f->socket, id_of(&st));
 }
 
-int dm_folder_listen_again(struct dm_folder *f, devmgr_error *reterr) {
+int dm_folder_listen_again(struct dm_folder *f, dm_folder_log log, void *arg, devmgr_error *reterr) {
     struct stat st;
     int bad = folder_intact(f) ? 0 : enter(f, reterr);
     if (bad == 0)
         bad = probe(f, reterr);
     if (bad < 0)
         return bad;
+    set_label(f, log, arg);
     if (fstatat(f->dir, SOCKET, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(st.st_mode))
         unlinkat(f->dir, SOCKET, 0); /* dead, as the probe has just seen */
     return bind_and_listen(f, reterr);

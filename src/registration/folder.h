@@ -25,7 +25,7 @@ bool dm_folder_intact(const struct dm_folder *f);
 /* It is not: locks the folder that is there now (made again when missing), removes a dead kubelet.sock, binds and
  * listens; plugins' sockets stay. Returns the fd. DEVMGR_EBUSY: another process has taken the place. Other codes: try
  * again later. */
-int dm_folder_listen_again(struct dm_folder *f, devmgr_error *reterr);
+int dm_folder_listen_again(struct dm_folder *f, dm_folder_log log, void *arg, devmgr_error *reterr);
 
 /* Removes kubelet.sock if it is ours; call it while the listening fd is open: only then is an inode number proof. */
 void dm_folder_unlink(struct dm_folder *f);

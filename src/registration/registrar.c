@@ -12,16 +12,10 @@
 
 enum { SPARE_CALLS = 64 }; /* calls beyond max-registering that are let in to be told no in our words */
 
+enum { LONGEST_SUBJECT = 400 }; /* bytes of a name that a note is filed under */
+
 static bool is(struct dm_span span, const char *text) {
     return span.len == strlen(text) && !memcmp(span.data, text, span.len);
-}
-
-/* Who called, for people. */
-static void put_caller(struct dm_buf *out, const struct dm_incoming *in) {
-    const struct dm_peer *peer = dm_incoming_peer(in);
-    char name[64];
-    dm_socket_process_name(peer->pid, name, sizeof name);
-    dm_buf_printf(out, "Register by %s (pid %d) failed: ", name, (int)peer->pid);
 }
 
 static void tell(struct dm_registration *r, const struct dm_incoming *in, const char *resource,
@@ -29,8 +23,9 @@ static void tell(struct dm_registration *r, const struct dm_incoming *in, const 
     DM_CLEANUP(dm_buf_free) struct dm_buf line = {0};
     if (r->closing)
         return;
-    put_caller(&line, in);
-    dm_buf_puts(&line, text);
+    dm_buf_puts(&line, "Register by ");
+    dm_text_process(&line, (int)dm_incoming_peer(in)->pid);
+    dm_buf_printf(&line, " failed: %s", text);
     r->events->note(r->self, resource, LOG_WARNING, line.data);
 }
 
@@ -55,6 +50,12 @@ void dm_registrar_answer(struct dm_plugin *p, int code, const char *text) {
 static bool is_file_name(struct dm_span name) {
     return name.len && !memchr(name.data, '/', name.len) && !memchr(name.data, 0, name.len) &&
            !is(name, ".") && !is(name, "..") && !is(name, "kubelet.sock");
+}
+
+/* Under which name a failure is told: nobody may blacken another resource with a NUL in his own name, or fill the log
+ * with a long one. */
+static const char *subject(const struct dm_register *m, const char *resource) {
+    return strlen(resource) == m->resource.len && m->resource.len <= LONGEST_SUBJECT ? resource : "";
 }
 
 /* The checks that need no plugin, in the kubelet's order. 0, or a code with its text in `why`. */
@@ -91,7 +92,7 @@ static void handle_register(void *self, struct dm_incoming *in) {
         dm_printf("%s/%.*s", dm_folder_path(r->folder), (int)m.endpoint.len, (const char *)m.endpoint.data);
     int code = check(r, &m, resource, socket, &why);
     if (code)
-        refuse(r, in, resource, code, why.data);
+        refuse(r, in, subject(&m, resource), code, why.data);
     else
         dm_plugin_start(r, resource, socket, in);
 }

@@ -133,7 +133,7 @@ static void on_look(uv_timer_t *timer) {
     devmgr_error err;
     if (r->listener && dm_folder_intact(r->folder))
         return;
-    int fd = dm_folder_listen_again(r->folder, &err);
+    int fd = dm_folder_listen_again(r->folder, log_later, r, &err);
     if (fd == DEVMGR_EBUSY)
         give_up(r, &err);
     else if (fd < 0)

@@ -22,7 +22,8 @@ struct dm_registration_events {
     /* The stream of an endpoint ended, for whatever reason. Also for superseded ones: the manager compares generations. */
     void (*gone)(void *self, const char *resource, uint64_t generation, const char *why);
     /* Something about a resource's plugin that people should see: a refused Register (resource may be not a valid
-     * name), a list refused whole or in part. `level` is syslog's. Becomes last_error and an EV_PLUGIN. */
+     * name, or "" for one that nobody should see), a list refused whole, what was left out of one. `level` is syslog's:
+     * warning and worse for what keeps devices from being used. Becomes last_error and an EV_PLUGIN. */
     void (*note)(void *self, const char *resource, int level, const char *text);
     void (*answered)(void *self,
                      const struct dm_call_result *result); /* exactly once per dm_registration_call */
@@ -31,7 +32,7 @@ struct dm_registration_events {
 
 /* The folder's lock and the look at kubelet.sock, before anything on disk changes. Makes DIR (0755 & ~umask) if it is
  * missing. DEVMGR_EBUSY: another manager holds the lock or somebody answers on kubelet.sock; the text is
- * "kubelet.sock: in use by NAME (pid N); stop it or choose another --root". */
+ * "kubelet.sock: in use by NAME (pid N); stop it or choose another --root". The settings and the events must outlive it. */
 int dm_registration_new(struct dm_rpc *rpc, const struct dm_settings *settings,
                         const struct dm_registration_events *events, void *self, struct dm_registration **ret,
                         devmgr_error *reterr);

@@ -50,6 +50,15 @@ void dm_text_quote(struct dm_buf *out, struct dm_span text, size_t max) {
     dm_buf_putc(out, '"');
 }
 
+void dm_text_process(struct dm_buf *out, int pid) {
+    char name[64];
+    dm_socket_process_name(pid, name, sizeof name);
+    if (pid > 0)
+        dm_buf_printf(out, "%s (pid %d)", name, pid);
+    else
+        dm_buf_puts(out, "a process of another pid namespace");
+}
+
 void dm_text_version(struct dm_buf *out, struct dm_span version) {
     dm_buf_puts(out, "requested API version ");
     dm_text_quote(out, version, SHOWN_NAME);
@@ -172,11 +181,11 @@ static const char *options_cause(int code) {
 }
 
 void dm_text_options(struct dm_buf *out, const struct dm_target *to, const struct dm_status *status) {
-    char name[64];
-    dm_socket_process_name(to->pid, name, sizeof name);
     dm_buf_puts(out, "failed to get device plugin options: ");
     dm_text_rpc_error(out, status);
-    dm_buf_printf(out, ": %s at %s: connected to %s (pid %d), ", to->resource, to->socket, name, to->pid);
+    dm_buf_printf(out, ": %s at %s: connected to ", to->resource, to->socket);
+    dm_text_process(out, to->pid);
+    dm_buf_puts(out, ", ");
     if (status->code == DM_DEADLINE_EXCEEDED) {
         dm_buf_puts(out, "GetDevicePluginOptions took longer than ");
         put_duration(out, to->limit);

@@ -9,6 +9,9 @@
 /* Go's %q: quotes, escapes; what cannot be shown becomes \n, \x07, \u0085, \xff. At most about `max` bytes, then "...". */
 void dm_text_quote(struct dm_buf *out, struct dm_span text, size_t max);
 
+/* "NAME (pid N)", for a pid that SO_PEERCRED gave; 0: a process in a pid namespace that we cannot see. */
+void dm_text_process(struct dm_buf *out, int pid);
+
 void dm_text_version(struct dm_buf *out, struct dm_span version);
 void dm_text_resource(struct dm_buf *out, struct dm_span resource);
 /* The name of an endpoint must be a plain file name; `folder` is where plugins' sockets are. */

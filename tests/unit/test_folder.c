@@ -241,7 +241,7 @@ TEST(a_removed_socket_is_made_again) {
     put_dead_socket("gpu.sock");
     CHECK_INT(unlink(in_dir("kubelet.sock")), 0);
     CHECK(!dm_folder_intact(f));
-    int again = dm_folder_listen_again(f, &err);
+    int again = dm_folder_listen_again(f, keep_log, NULL, &err);
     CHECK(again >= 0);
     CHECK(dm_folder_intact(f));
     CHECK(there("gpu.sock")); /* no second sweep */
@@ -262,7 +262,7 @@ TEST(a_removed_or_replaced_folder_is_taken_again) {
             put_dead_socket("kubelet.sock");
         }
         CHECK(!dm_folder_intact(f));
-        int again = dm_folder_listen_again(f, &err);
+        int again = dm_folder_listen_again(f, keep_log, NULL, &err);
         CHECK(again >= 0);
         CHECK(dm_folder_intact(f));
         CHECK_INT(dm_folder_open(root, &second, &err), DEVMGR_EBUSY); /* and it is locked */
@@ -280,7 +280,7 @@ TEST(another_process_in_our_place_is_named) {
     int other = dm_socket_listen(in_dir("kubelet.sock"), &err);
     CHECK(other >= 0);
     CHECK(!dm_folder_intact(f));
-    CHECK_INT(dm_folder_listen_again(f, &err), DEVMGR_EBUSY);
+    CHECK_INT(dm_folder_listen_again(f, keep_log, NULL, &err), DEVMGR_EBUSY);
     CHECK_STR(err.message, my_name());
     close(fd), close(other);
     dm_folder_free(f);
@@ -293,7 +293,7 @@ TEST(a_new_folder_that_another_manager_locked_is_theirs) {
     int fd = listening(f);
     CHECK_INT(rename(dir, in_dir("../moved")), 0);
     struct dm_folder *second = opened();
-    CHECK_INT(dm_folder_listen_again(f, &err), DEVMGR_EBUSY);
+    CHECK_INT(dm_folder_listen_again(f, keep_log, NULL, &err), DEVMGR_EBUSY);
     close(fd);
     dm_folder_free(second);
     dm_folder_free(f);
@@ -308,6 +308,7 @@ TEST(LIFE_06_a_socket_that_cannot_be_removed_fails_the_start) {
     put_dead_socket("gpu.sock");
     put_dead_socket("nic.sock");
     CHECK_INT(chmod(root, 0755), 0);
+    fflush(stdout); /* or the child prints it too */
     pid_t child = fork();
     if (child == 0) {
         struct dm_folder *f = NULL;

@@ -59,6 +59,7 @@ TEST(a_name_with_a_NUL_is_no_other_name) {
     dm_buf_free(&m);
     answered_now(&a);
     CHECK_STR(a.text, "the ResourceName \"" GPU "\\x00x\" is invalid");
+    CHECK_HAS(events(&w), "note : Register by "); /* and no stain on the other */
     world_close(&w);
 }
 
