@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define SOCKET        "kubelet.sock"
+#define HIDDEN        ".kubelet.sock"
 #define CHECKPOINT    "kubelet_internal_checkpoint"
 #define SELINUX_LABEL "system_u:object_r:container_file_t:s0"
 
@@ -200,12 +201,37 @@ void dm_folder_free(struct dm_folder *f) {
 
 /* ---- the socket ------------------------------------------------------------------------------------------------ */
 
+static void remove_socket(const struct dm_folder *f, const char *name) {
+    struct stat st;
+    if (fstatat(f->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(st.st_mode))
+        unlinkat(f->dir, name, 0);
+}
+
+/* The socket gets its name when it already listens. Bound there directly, it could be seen between bind and listen:
+ * plugins wait for the name, call Register once, and some exit when they are refused. A hard link is announced as a new
+ * file, as bind is, and never replaces one. */
+static int listen_then_name(struct dm_folder *f) {
+    DM_FREE char *hidden = dm_printf("%s/" HIDDEN, f->path);
+    remove_socket(f, HIDDEN); /* left over from a process that ended in here */
+    int fd = dm_socket_listen(hidden, NULL);
+    if (fd < 0)
+        return fd;
+    int bad = linkat(f->dir, HIDDEN, f->dir, SOCKET, 0) < 0 ? -errno : 0;
+    unlinkat(f->dir, HIDDEN, 0);
+    if (bad == 0)
+        return fd;
+    close(fd);
+    return bad;
+}
+
 static int bind_and_listen(struct dm_folder *f, devmgr_error *reterr) {
     struct stat st;
     f->socket = (struct file_id){0};
-    int fd = dm_socket_listen(f->socket_path, reterr);
-    if (fd == -EADDRINUSE) /* LIFE-07 */
-        return dm_error_set(reterr, fd,
+    int fd = listen_then_name(f);
+    if (fd < 0 && fd != -EEXIST) /* no links here, or one byte too long for the hidden name */
+        fd = dm_socket_listen(f->socket_path, reterr);
+    if (fd == -EADDRINUSE || fd == -EEXIST) /* LIFE-07 */
+        return dm_error_set(reterr, -EADDRINUSE,
                             "%s: bind: address already in use: what is there is not a socket; move it away",
                             f->socket_path);
     if (fd >= 0 && fstatat(f->dir, SOCKET, &st, AT_SYMLINK_NOFOLLOW) == 0)
@@ -275,15 +301,13 @@ bool dm_folder_intact(const struct dm_folder *f) {
 }
 
 int dm_folder_listen_again(struct dm_folder *f, dm_folder_log log, void *arg, devmgr_error *reterr) {
-    struct stat st;
     int bad = folder_intact(f) ? 0 : enter(f, reterr);
     if (bad == 0)
         bad = probe(f, reterr);
     if (bad < 0)
         return bad;
     set_label(f, log, arg);
-    if (fstatat(f->dir, SOCKET, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(st.st_mode))
-        unlinkat(f->dir, SOCKET, 0); /* dead, as the probe has just seen */
+    remove_socket(f, SOCKET); /* dead, as the probe has just seen */
     return bind_and_listen(f, reterr);
 }
 

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -156,6 +157,55 @@ TEST(LIFE_08_the_socket_has_the_umasks_mode) {
     umask(before);
     CHECK_INT(lstat(in_dir("kubelet.sock"), &st), 0);
     CHECK_INT(st.st_mode & 0777, 0750);
+    close(fd);
+    dm_folder_free(f);
+    remove_root();
+}
+
+/* As plugins do: waits for the name, connects at once. Exit 0: somebody listened. */
+static int plugin_that_waits(int inotify) {
+    char buffer[4096];
+    for (;;) {
+        ssize_t n = read(inotify, buffer, sizeof buffer);
+        for (char *p = buffer; n > 0 && p < buffer + n;) {
+            struct inotify_event *e = (struct inotify_event *)p;
+            if (e->len && !strcmp(e->name, "kubelet.sock"))
+                return dm_socket_connect(in_dir("kubelet.sock"), &err) < 0;
+            p += sizeof *e + e->len;
+        }
+        if (n <= 0)
+            return 2;
+    }
+}
+
+TEST(whoever_sees_the_name_finds_somebody_listening) {
+    for (int i = 0; i < 20; i++) {
+        int status, inotify = inotify_init1(IN_CLOEXEC);
+        fresh_root();
+        struct dm_folder *f = opened();
+        CHECK(inotify_add_watch(inotify, dir, IN_CREATE) >= 0); /* not IN_MOVED_TO: some know only that */
+        fflush(stdout);
+        pid_t child = fork();
+        if (child == 0)
+            _exit(plugin_that_waits(inotify));
+        int fd = listening(f);
+        CHECK(waitpid(child, &status, 0) == child);
+        CHECK_INT(status, 0);
+        CHECK(!there(".kubelet.sock"));
+        close(fd), close(inotify);
+        dm_folder_free(f);
+        remove_root();
+    }
+}
+
+TEST(what_is_not_ours_under_the_hidden_name_stays) {
+    fresh_root();
+    CHECK_INT(mkdir(dir, 0755), 0);
+    put_file(".kubelet.sock");
+    struct dm_folder *f = opened();
+    int fd = listening(f); /* the direct way */
+    CHECK(there("kubelet.sock"));
+    CHECK(there(".kubelet.sock"));
     close(fd);
     dm_folder_free(f);
     remove_root();
