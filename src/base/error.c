@@ -1,8 +1,22 @@
-/* error.c -- see error.h. A message that does not fit is cut at a whole byte, never overrun. */
+/* error.c -- see error.h. A message is one line of UTF-8: what a stranger put into a value cannot begin another, or
+ * steer a terminal. One that does not fit is cut, never overrun. */
 #include "base/error.h"
+#include "base/text.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Control characters, and bytes that are no UTF-8 (a value was cut inside a character), become '?'. */
+static void make_one_line(char *message) {
+    for (char *p = message, *end = message + strlen(message); p < end;) {
+        size_t n = 1, left = (size_t)(end - p);
+        while (n < 4 && n < left && !dm_text_utf8(p, n))
+            n++;
+        if (!dm_text_utf8(p, n) || (unsigned char)*p < ' ' || *p == 0x7f)
+            *p = '?', n = 1;
+        p += n;
+    }
+}
 
 int dm_error_set(devmgr_error *reterr, int code, const char *format, ...) {
     va_list ap;
@@ -12,6 +26,7 @@ int dm_error_set(devmgr_error *reterr, int code, const char *format, ...) {
     va_start(ap, format);
     vsnprintf(reterr->message, sizeof reterr->message, format, ap);
     va_end(ap);
+    make_one_line(reterr->message);
     return code;
 }
 
