@@ -6,7 +6,6 @@
 #include <grpc/byte_buffer.h>
 #include <grpc/grpc.h>
 #include <grpc/slice.h>
-#include <signal.h>
 #include <stdbool.h>
 
 /* Something that will happen on the loop: a finished gRPC batch, or a step we post ourselves. Lives inside its owner;
@@ -43,13 +42,9 @@ void dm_bridge_post(struct dm_rpc *rpc, struct dm_tag *tag);
 bool dm_bridge_batch(grpc_call *call, const grpc_op *ops, size_t n, struct dm_tag *tag);
 /* Who uses the queue (channel, dial, server) holds the bridge: it stops after the last of them, whatever the order of
  * releases. */
+void dm_bridge_note_sent(struct dm_rpc *rpc, size_t bytes);
 void dm_bridge_hold(struct dm_rpc *rpc);
 void dm_bridge_drop(struct dm_rpc *rpc);
-
-/* Around what may start threads of gRPC's: they inherit the mask, so that an embedder's signal handlers run on its own
- * threads. Leaves out what a thread does to itself, or crash handlers would be passed over. */
-void dm_signals_block(sigset_t *before);
-void dm_signals_restore(const sigset_t *before);
 
 /* args.c */
 enum { DM_ARGS_COMMON = 6, DM_QUOTA_BASE = 16 << 20 };
@@ -61,7 +56,7 @@ grpc_resource_quota *dm_quota_new(size_t max_receive);
 size_t dm_args_common(grpc_arg *list, size_t max_receive, grpc_resource_quota *quota);
 
 /* wire.c */
-grpc_byte_buffer *dm_wire_pack(struct dm_span bytes); /* copies */
+grpc_byte_buffer *dm_wire_pack(struct dm_rpc *rpc, struct dm_span bytes); /* copies */
 /* One contiguous block with a message's bytes; without a copy when gRPC has it in one piece. */
 struct dm_message {
     grpc_byte_buffer *whole;

@@ -55,10 +55,7 @@ static grpc_channel *open_channel(int fd, size_t max_receive, grpc_resource_quot
                                           .value.string = (char *)"localhost"}};
     grpc_channel_args args = {1 + dm_args_common(&list[1], max_receive, quota), list};
     grpc_channel_credentials *creds = grpc_insecure_credentials_create();
-    sigset_t before;
-    dm_signals_block(&before);
     grpc_channel *channel = grpc_channel_create_from_fd("localhost", fd, creds, &args);
-    dm_signals_restore(&before);
     grpc_channel_credentials_release(creds);
     return channel;
 }
@@ -130,7 +127,7 @@ static struct dm_rpc_call *new_call(struct dm_channel *c, const char *method, st
     grpc_metadata_array_init(&call->trailing);
     call->code = GRPC_STATUS_INTERNAL; /* until gRPC says otherwise */
     call->details = grpc_empty_slice();
-    call->request = dm_wire_pack(request);
+    call->request = dm_wire_pack(c->rpc, request);
     grpc_slice name = grpc_slice_from_copied_string(method);
     call->call = grpc_channel_create_call(c->channel, NULL, GRPC_PROPAGATE_DEFAULTS, dm_bridge_queue(c->rpc),
                                           name, NULL, deadline_in(timeout_ms), NULL);

@@ -58,7 +58,6 @@ static void on_down(struct dm_tag *tag, bool ok) {
 
 int dm_connection_open(struct dm_server *server, int fd) {
     struct dm_connection *c = DM_NEW(struct dm_connection);
-    sigset_t before;
     int theirs = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     int r = theirs < 0 ? -errno : uv_poll_init(dm_rpc_loop(server->rpc), &c->hangup, fd);
     if (r < 0) {
@@ -74,12 +73,10 @@ int dm_connection_open(struct dm_server *server, int fd) {
     dm_list_append(&server->connections, &c->in_server);
     server->n_connections++, server->holds++;
     uv_poll_start(&c->hangup, UV_DISCONNECT, on_hangup);
-    dm_signals_block(&before);
     c->quota = dm_quota_new(server->limits.max_receive);
     c->grpc = start_grpc_server(server, c->quota);
     dm_incoming_request_next(c);
     grpc_server_add_channel_from_fd(c->grpc, theirs, server->creds);
-    dm_signals_restore(&before);
     return 0;
 }
 

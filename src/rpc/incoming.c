@@ -164,7 +164,7 @@ static void on_sent(struct dm_tag *tag, bool ok) {
 
 static size_t queue_message(struct dm_incoming *in, struct dm_span message) {
     struct outgoing *out = DM_NEW(struct outgoing);
-    out->message = dm_wire_pack(message);
+    out->message = dm_wire_pack(in->connection->server->rpc, message);
     out->len = message.len;
     in->queued += out->len;
     dm_list_append(&in->queue, &out->link);

@@ -3,19 +3,24 @@
  *   pump:  grpc_completion_queue_next --push--> `posted` (a stack) --first one writes--> eventfd
  *   loop:  uv_poll on the eventfd --> takes the whole stack --> runs it in the order of arrival
  *
- * (1) Only the loop's thread touches anything but `posted`, `drained` and the eventfd.
- * (2) Life: RUNNING --last reference and last user gone--> queue shut down --pump has emptied it--> `drained` -->
- *     thread joined, queue destroyed --> handle closed --> gRPC shut down, `closed` told, freed.
+ * (1) Only the loop's thread touches anything but `posted`, `stage` and the eventfd.
+ * (2) Life: RUNNING --last reference and last user gone--> queue shut down --pump has emptied it--> DRAINED --a thread
+ *     gives gRPC back: it may wait--> DISMANTLED --> handle closed --> `closed` told, freed.
  * (3) An eventfd and uv_poll instead of uv_async: uv_async_send of libuv 1.44 spins for many microseconds when the
  *     woken loop shares the sender's CPU. */
 #include "base/mem.h"
 #include "rpc/bridge.h"
+#include <grpc/grpc_posix.h>
+#include <grpc/grpc_security.h>
 #include <grpc/support/log.h>
+#include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct release { /* a reference on its way out */
@@ -24,18 +29,22 @@ struct release { /* a reference on its way out */
     void *arg;
 };
 
+enum { RUNNING, DRAINED /* the pump has returned */, DISMANTLED /* gRPC has been given back */ };
+enum { SMALL_TALK = 64 * 1024, MESSAGE_COST = 1024, KICK_MS = 20 };
+
 struct dm_rpc {
     uv_loop_t *loop;
     uv_poll_t wake;
     int wake_fd;
     grpc_completion_queue *queue;
-    pthread_t pump;
+    pthread_t thread;  /* the pump, in the end the dismantler */
+    size_t sent;       /* roughly, of socket buffers */
     size_t references; /* acquire and release */
     size_t users;      /* dm_bridge_hold and _drop */
     struct release *last;
-    bool joined;
+    int stage_seen;
     _Atomic(struct dm_tag *) posted; /* newest first */
-    atomic_bool drained;             /* the pump has returned and pushes no more */
+    atomic_int stage;
 };
 
 static void nudge(struct dm_rpc *rpc) {
@@ -54,6 +63,11 @@ static void push(struct dm_rpc *rpc, struct dm_tag *tag) {
         nudge(rpc); /* whoever pushed the first has woken the loop already */
 }
 
+static void reach(struct dm_rpc *rpc, int stage) {
+    atomic_store_explicit(&rpc->stage, stage, memory_order_release);
+    nudge(rpc);
+}
+
 static void *pump(void *arg) {
     struct dm_rpc *rpc = arg;
     gpr_timespec never = gpr_inf_future(GPR_CLOCK_MONOTONIC);
@@ -68,10 +82,44 @@ static void *pump(void *arg) {
         tag->ok = ev.success != 0;
         push(rpc, tag);
     }
-    atomic_store_explicit(&rpc->drained, true, memory_order_release);
-    nudge(rpc);
+    reach(rpc, DRAINED);
     return NULL;
 }
+
+/* ---- giving gRPC back -------------------------------------------------------------------------------------------- */
+
+/* A write that met a full socket makes C core poll on a thread of its own, for 10 s at a time even when there is
+ * nothing left to write, and grpc_shutdown waits for it. So give that poll an event: a short-lived channel whose peer
+ * speaks nonsense. Hung up on us: somebody has polled. (tcp_posix.cc, backup_poller, gRPC 1.51) */
+static void kick_poller(void) {
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
+        return;
+    struct pollfd hung_up = {.fd = pair[1], .events = POLLRDHUP};
+    grpc_channel_credentials *creds = grpc_insecure_credentials_create();
+    grpc_channel *channel = grpc_channel_create_from_fd("kick", pair[0], creds, NULL);
+    grpc_channel_credentials_release(creds);
+    if (send(pair[1], "nonsense, to be refused", 23, MSG_NOSIGNAL) > 0)
+        poll(&hung_up, 1, KICK_MS);
+    grpc_channel_destroy(channel);
+    close(pair[1]);
+}
+
+static void *dismantle(void *arg) {
+    struct dm_rpc *rpc = arg;
+    grpc_completion_queue_destroy(rpc->queue);
+    if (rpc->sent > SMALL_TALK) /* else no socket was ever full */
+        kick_poller();
+    grpc_shutdown_blocking();
+    reach(rpc, DISMANTLED);
+    return NULL;
+}
+
+void dm_bridge_note_sent(struct dm_rpc *rpc, size_t bytes) {
+    rpc->sent += bytes + MESSAGE_COST;
+}
+
+/* ---- the loop's side ---------------------------------------------------------------------------------------------- */
 
 void dm_bridge_post(struct dm_rpc *rpc, struct dm_tag *tag) {
     tag->ok = true;
@@ -94,8 +142,29 @@ static void on_handle_closed(uv_handle_t *handle) {
     struct release *last = rpc->last;
     close(rpc->wake_fd);
     free(rpc);
-    grpc_shutdown_blocking();
     tell_closed(last);
+}
+
+static void run_posted(struct dm_rpc *rpc) {
+    struct dm_tag *tag = atomic_exchange_explicit(&rpc->posted, NULL, memory_order_acquire), *first = NULL;
+    for (struct dm_tag *next; tag; tag = next)
+        next = tag->next, tag->next = first, first = tag;
+    for (struct dm_tag *next; first; first = next)
+        next = first->next, first->run(first, first->ok);
+}
+
+static int start_thread(struct dm_rpc *rpc, void *(*run)(void *arg));
+
+static void on_stage(struct dm_rpc *rpc, int stage) {
+    rpc->stage_seen = stage;
+    pthread_join(rpc->thread, NULL);
+    if (stage == DISMANTLED)
+        uv_close((uv_handle_t *)&rpc->wake, on_handle_closed);
+    else if (start_thread(rpc, dismantle) != 0) {
+        dismantle(rpc); /* no threads to be had: it may take a moment here */
+        rpc->stage_seen = DISMANTLED;
+        uv_close((uv_handle_t *)&rpc->wake, on_handle_closed);
+    }
 }
 
 static void on_wake(uv_poll_t *handle, int status, int events) {
@@ -104,18 +173,10 @@ static void on_wake(uv_poll_t *handle, int status, int events) {
     (void)status, (void)events;
     while (read(rpc->wake_fd, &count, sizeof count) < 0 && errno == EINTR)
         ;
-    bool drained = atomic_load_explicit(&rpc->drained, memory_order_acquire);
-    struct dm_tag *tag = atomic_exchange_explicit(&rpc->posted, NULL, memory_order_acquire), *first = NULL;
-    for (struct dm_tag *next; tag; tag = next)
-        next = tag->next, tag->next = first, first = tag;
-    for (struct dm_tag *next; first; first = next)
-        next = first->next, first->run(first, first->ok);
-    if (drained && !rpc->joined) {
-        rpc->joined = true;
-        pthread_join(rpc->pump, NULL);
-        grpc_completion_queue_destroy(rpc->queue);
-        uv_close((uv_handle_t *)&rpc->wake, on_handle_closed);
-    }
+    int stage = atomic_load_explicit(&rpc->stage, memory_order_acquire); /* before the last tags, not after */
+    run_posted(rpc);
+    if (stage != rpc->stage_seen)
+        on_stage(rpc, stage);
 }
 
 /* ---- references ---------------------------------------------------------------------------------------------- */
@@ -133,7 +194,10 @@ static void start_grpc(void) {
     grpc_init();
 }
 
-void dm_signals_block(sigset_t *before) {
+/* Threads inherit the mask: an embedder's signal handlers stay on its own threads. (Those that gRPC starts later, from
+ * the loop's thread, are another matter.) Left out is what a thread does to itself, or crash handlers would be passed
+ * over. */
+static void block_signals(sigset_t *before) {
     static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPROF};
     sigset_t set;
     sigfillset(&set);
@@ -142,8 +206,14 @@ void dm_signals_block(sigset_t *before) {
     pthread_sigmask(SIG_SETMASK, &set, before);
 }
 
-void dm_signals_restore(const sigset_t *before) {
-    pthread_sigmask(SIG_SETMASK, before, NULL);
+static int start_thread(struct dm_rpc *rpc, void *(*run)(void *arg)) {
+    sigset_t before;
+    block_signals(&before);
+    int r = pthread_create(&rpc->thread, NULL, run, rpc);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (r == 0)
+        pthread_setname_np(rpc->thread, "devmgr-grpc");
+    return r;
 }
 
 static int start(struct dm_rpc *rpc, devmgr_error *reterr) {
@@ -151,11 +221,11 @@ static int start(struct dm_rpc *rpc, devmgr_error *reterr) {
     rpc->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (rpc->wake_fd < 0)
         return dm_error_errno(reterr, "starting gRPC: eventfd");
-    dm_signals_block(&before);
+    block_signals(&before);
     start_grpc();
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     rpc->queue = grpc_completion_queue_create_for_next(NULL);
-    int r = pthread_create(&rpc->pump, NULL, pump, rpc);
-    dm_signals_restore(&before);
+    int r = start_thread(rpc, pump);
     bool pumping = r == 0;
     if (r == 0)
         r = -uv_poll_init(rpc->loop, &rpc->wake, rpc->wake_fd);
@@ -163,7 +233,7 @@ static int start(struct dm_rpc *rpc, devmgr_error *reterr) {
         return 0;
     grpc_completion_queue_shutdown(rpc->queue);
     if (pumping)
-        pthread_join(rpc->pump, NULL);
+        pthread_join(rpc->thread, NULL);
     grpc_completion_queue_destroy(rpc->queue);
     grpc_shutdown_blocking();
     close(rpc->wake_fd);

@@ -6,7 +6,8 @@
 #include <grpc/byte_buffer_reader.h>
 #include <string.h>
 
-grpc_byte_buffer *dm_wire_pack(struct dm_span bytes) {
+grpc_byte_buffer *dm_wire_pack(struct dm_rpc *rpc, struct dm_span bytes) {
+    dm_bridge_note_sent(rpc, bytes.len);
     grpc_slice slice = grpc_slice_from_copied_buffer((const char *)bytes.data, bytes.len);
     grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
     grpc_slice_unref(slice);
