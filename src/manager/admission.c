@@ -28,16 +28,16 @@ const struct dm_pod_container *dm_txn_container(const struct dm_txn *t) {
     return t->container < t->request->n_containers ? &t->request->containers[t->container] : NULL;
 }
 
-static const struct dm_limit *limit_of(const struct dm_txn *t) {
+const struct dm_limit *dm_txn_limit(const struct dm_txn *t) {
     return &dm_txn_container(t)->limits[t->limit];
 }
 
 /* Where devices should be near to: what the caller's Topology Manager said. Ours comes here. */
-static uint64_t affinity_of(const struct dm_pod_container *c) {
+uint64_t dm_txn_affinity_of(const struct dm_pod_container *c) {
     return c->has_affinity ? c->affinity : 0;
 }
 
-static void walk_on(struct dm_txn *t) {
+void dm_txn_walk_on(struct dm_txn *t) {
     t->state = DM_TXN_WALKING;
     dm_list_append(&t->manager->to_walk, &t->at);
 }
@@ -86,7 +86,7 @@ int dm_manager_admit(struct dm_manager *m, const devmgr_pod *pod, devmgr_admit_c
     p->txn = t;
     dm_list_append(&m->txns, &t->in_manager);
     learn(t);
-    walk_on(t);
+    dm_txn_walk_on(t);
     dm_manager_settle(m);
     return 0;
 }
@@ -216,7 +216,7 @@ static enum step check_unnamed(struct dm_txn *t, struct dm_verdict *v, const str
     return NEXT;
 }
 
-static struct dm_container *container_of(const struct dm_txn *t) {
+struct dm_container *dm_txn_holder(const struct dm_txn *t) {
     return dm_pod_get_container(t->pod, dm_txn_container(t)->name);
 }
 
@@ -244,8 +244,8 @@ static enum step enter(struct dm_txn *t, struct dm_verdict *v, struct dm_resourc
 
 static enum step step(struct dm_txn *t, struct dm_verdict *v) {
     struct dm_manager *m = t->manager;
-    const struct dm_limit *limit = limit_of(t);
-    struct dm_container *c = container_of(t);
+    const struct dm_limit *limit = dm_txn_limit(t);
+    struct dm_container *c = dm_txn_holder(t);
     struct dm_claim *claim = dm_container_claim(c, limit->resource);
     if (!dm_settings_ours(m->settings, limit->resource) ||
         (c->kind == DEVMGR_PLAIN_INIT && t->pod->init_done))
@@ -269,216 +269,28 @@ static enum step step(struct dm_txn *t, struct dm_verdict *v) {
 
 static void finish(struct dm_txn *t);
 
+void dm_txn_next_limit(struct dm_txn *t) {
+    if (++t->limit >= dm_txn_container(t)->n_limits)
+        t->container++, t->limit = 0;
+}
+
 void dm_txn_walk(struct dm_txn *t) {
     struct dm_verdict v;
     enum step result = NEXT;
     dm_list_remove(&t->at);
     while (result == NEXT && dm_txn_container(t)) {
         if (t->limit == 0)
-            result = check_unnamed(t, &v, container_of(t));
+            result = check_unnamed(t, &v, dm_txn_holder(t));
         if (result == NEXT && t->limit < dm_txn_container(t)->n_limits)
             result = step(t, &v);
         if (result != NEXT)
             break;
-        if (++t->limit >= dm_txn_container(t)->n_limits)
-            t->container++, t->limit = 0;
+        dm_txn_next_limit(t);
     }
     if (result == FAILED)
         dm_txn_fail(t, &v);
     else if (result == NEXT)
         finish(t);
-}
-
-/* ---- its turn ---------------------------------------------------------------------------------------------------------- */
-
-int dm_txn_pick(const struct dm_txn *t, size_t needed, const uint32_t *wish, size_t n_wish,
-                struct dm_picked *ret) {
-    const struct dm_resource *r = t->resource;
-    uint32_t *reuse;
-    if (t->claim)
-        dm_claim_suspend(t->claim);
-    size_t n_reuse = dm_pod_reusable(t->pod, r, &reuse);
-    struct dm_choice c = {.n = r->n_devices,
-                          .healthy = &r->healthy,
-                          .held = &r->held,
-                          .reserved = &r->reserved,
-                          .nodes = r->topology ? r->nodes : NULL,
-                          .reuse = reuse,
-                          .n_reuse = n_reuse,
-                          .affinity = affinity_of(dm_txn_container(t)),
-                          .needed = needed,
-                          .wish = wish,
-                          .n_wish = n_wish};
-    int rc = dm_pick(&c, ret);
-    if (t->claim)
-        dm_claim_resume(t->claim);
-    free(reuse);
-    return rc;
-}
-
-/* Reserves what dm_pick finds, in place of what was reserved here before. False: t failed. */
-static bool reserve(struct dm_txn *t, const uint32_t *wish, size_t n_wish, bool *ask) {
-    DM_CLEANUP(dm_picked_free) struct dm_picked picked = {0};
-    struct dm_verdict v;
-    size_t needed = limit_of(t)->count;
-    if (!dm_verdict_available(&v, t, t->resource)) {
-        dm_txn_fail(t, &v);
-        return false;
-    }
-    if (dm_txn_pick(t, needed, wish, n_wish, &picked) < 0) {
-        dm_verdict_insufficient(&v, t, t->resource, needed, picked.n, picked.available);
-        dm_txn_fail(t, &v);
-        return false;
-    }
-    if (t->claim)
-        dm_claim_drop(t->manager, t->claim);
-    t->claim = dm_claim_new(container_of(t), t->resource, t, picked.devices, picked.n);
-    *ask = picked.ask;
-    return true;
-}
-
-static void call(struct dm_txn *t, enum dm_rpc_kind rpc, uint64_t until) {
-    t->state = DM_TXN_CALLING;
-    t->asked = true;
-    t->called_at = t->manager->mono;
-    t->call = dm_call_open(t->resource, rpc, until);
-    t->call->txn = t;
-}
-
-static void time_out(struct dm_txn *t) {
-    struct dm_verdict v;
-    dm_verdict_queue_timeout(&v, t);
-    dm_txn_fail(t, &v);
-}
-
-void dm_txn_turn(struct dm_txn *t) {
-    bool ask;
-    if (t->manager->mono >= t->deadline)
-        time_out(t);
-    else if (reserve(t, NULL, 0, &ask)) {
-        if (ask && t->resource->preferred)
-            call(t, DM_RPC_PREFERRED, t->manager->mono + dm_resource_limits(t->resource).preferred_timeout);
-        else
-            call(t, DM_RPC_ALLOCATE, t->deadline);
-    }
-}
-
-void dm_txn_gone(struct dm_txn *t) {
-    struct dm_verdict v;
-    if (!dm_verdict_available(&v, t, t->resource))
-        dm_txn_fail(t, &v);
-}
-
-/* ---- answers of the plugin ------------------------------------------------------------------------------------------- */
-
-static bool may_skip(int code) {
-    return code == DM_DEADLINE_EXCEEDED || code == DM_UNIMPLEMENTED || code == DM_RESOURCE_EXHAUSTED;
-}
-
-static void fail_call(struct dm_txn *t, const struct dm_open_call *call, const struct dm_status *status) {
-    struct dm_verdict v;
-    dm_verdict_plugin_error(&v, t, call, status);
-    dm_txn_fail(t, &v);
-}
-
-/* Its time in the queue and in Allocate is limited; that of GetPreferredAllocation had a limit of its own. */
-static void preferred(struct dm_txn *t, const struct dm_open_call *open,
-                      const struct dm_call_result *result) {
-    struct dm_manager *m = t->manager;
-    struct dm_resource *r = t->resource;
-    int code = result->status.code;
-    bool ask;
-    if (code != DM_OK && !may_skip(code)) {
-        fail_call(t, open, &result->status);
-        return;
-    }
-    if (code != DM_OK)
-        dm_event_plugin(m, r->name, 4, "GetPreferredAllocation for pod %s skipped: %s: %s", t->pod->uid,
-                        dm_code_name(code), result->status.message);
-    size_t n = 0, given = code == DM_OK ? result->n_ids : 0;
-    uint32_t *wish = dm_alloc_array(given, sizeof *wish);
-    for (size_t i = 0; i < given; i++) {
-        const struct dm_device *d = dm_map_get(&r->by_id, result->ids[i]);
-        if (d)
-            wish[n++] = d->index;
-    }
-    t->deadline += m->mono - t->called_at;
-    if (reserve(t, wish, n, &ask))
-        call(t, DM_RPC_ALLOCATE, t->deadline);
-    free(wish);
-}
-
-static void bad_answer(struct dm_txn *t, const char *inner, const char *what) {
-    struct dm_verdict v;
-    dm_verdict_make(&v, t, DEVMGR_PLUGIN_BAD_ANSWER, inner,
-                    "its plugin (%s) answered Allocate with %s; this is a fault of the plugin",
-                    t->resource->socket ? t->resource->socket : "?", what);
-    dm_txn_fail(t, &v);
-}
-
-/* The list may have changed while the plugin was at work. */
-static bool still_good(struct dm_txn *t) {
-    struct dm_verdict v;
-    size_t good = 0;
-    const char *bad = NULL;
-    if (!dm_verdict_available(&v, t, t->resource)) {
-        dm_txn_fail(t, &v);
-        return false;
-    }
-    for (size_t i = 0; i < t->claim->n; i++) {
-        const struct dm_device *d = t->claim->holds[i].device;
-        if (dm_device_health(t->resource, d) == DEVMGR_HEALTHY)
-            good++;
-        else
-            bad = d->id;
-    }
-    if (!bad)
-        return true;
-    DM_FREE char *inner = dm_printf(DM_TEXT_UNAVAILABLE, t->resource->name, t->claim->n, good);
-    dm_verdict_make(
-        &v, t, DEVMGR_INSUFFICIENT_DEVICES, inner,
-        "device %s was withdrawn or became unhealthy while its plugin answered Allocate; admit again to get "
-        "another one",
-        bad);
-    dm_txn_fail(t, &v);
-    return false;
-}
-
-static void allocated(struct dm_txn *t, const struct dm_open_call *open,
-                      const struct dm_call_result *result) {
-    struct dm_answer *decoded = NULL;
-    devmgr_error err;
-    if (result->status.code != DM_OK) {
-        fail_call(t, open, &result->status);
-        return;
-    }
-    if (!result->n_containers) {
-        bad_answer(t, DM_TEXT_NO_CONTAINERS, "no container response");
-        return;
-    }
-    if (t->manager->decode(result->answer, &decoded, &err) < 0) {
-        DM_FREE char *inner = dm_printf(DM_SAY_BAD_ANSWER, err.message);
-        bad_answer(t, inner, err.message);
-        return;
-    }
-    dm_answer_free(decoded);
-    if (!still_good(t))
-        return;
-    dm_claim_save(t->claim, result->answer);
-    t->claim = NULL;
-    dm_queue_leave(t);
-    t->resource = NULL;
-    if (++t->limit >= dm_txn_container(t)->n_limits)
-        t->container++, t->limit = 0;
-    walk_on(t);
-}
-
-void dm_txn_answered(struct dm_txn *t, const struct dm_open_call *open, const struct dm_call_result *result) {
-    t->call = NULL;
-    if (open->call.rpc == DM_RPC_PREFERRED)
-        preferred(t, open, result);
-    else
-        allocated(t, open, result);
 }
 
 /* ---- the end ----------------------------------------------------------------------------------------------------------- */
@@ -506,6 +318,25 @@ static bool check_conflicts(struct dm_txn *t, struct dm_container *c, struct dm_
     return true;
 }
 
+/* A request that names all containers tells their order; one that names a few adds them at the end. */
+static void put_in_order(struct dm_txn *t) {
+    struct dm_pod *p = t->pod;
+    if (t->request->n_containers != p->n_containers)
+        return;
+    for (size_t i = 0; i < p->n_containers; i++) {
+        struct dm_container *c = dm_pod_get_container(p, t->request->containers[i].name);
+        size_t at = i;
+        while (p->containers[at] != c)
+            at++;
+        if (at == i)
+            continue;
+        p->containers[at] = p->containers[i];
+        p->containers[i] = c;
+        dm_pod_changed(p);
+        dm_save_lazily(t->manager);
+    }
+}
+
 /* Of a container that held nothing before; the affinity of devices that are held is what it was. */
 static void keep_affinities(struct dm_txn *t) {
     for (size_t i = 0; i < t->request->n_containers; i++) {
@@ -515,12 +346,13 @@ static void keep_affinities(struct dm_txn *t) {
         for (size_t k = 0; k < c->n_claims; k++)
             held |= !c->claims[k]->txn;
         if (!held)
-            c->affinity = affinity_of(pc);
+            c->affinity = dm_txn_affinity_of(pc);
     }
 }
 
 static void finish(struct dm_txn *t) {
     bool anew = false;
+    put_in_order(t);
     keep_affinities(t);
     for (size_t i = 0; i < t->pod->n_containers; i++) {
         struct dm_container *c = t->pod->containers[i];
@@ -547,21 +379,6 @@ static void finish(struct dm_txn *t) {
     dm_save_durably(t->manager);
 }
 
-/* A request that names all containers tells their order; one that names a few adds them at the end. */
-static void put_in_order(struct dm_txn *t) {
-    struct dm_pod *p = t->pod;
-    if (t->request->n_containers != p->n_containers)
-        return;
-    for (size_t i = 0; i < p->n_containers; i++) {
-        struct dm_container *c = dm_pod_get_container(p, t->request->containers[i].name);
-        size_t at = i;
-        while (p->containers[at] != c)
-            at++;
-        p->containers[at] = p->containers[i];
-        p->containers[i] = c;
-    }
-}
-
 static bool commit_containers(struct dm_txn *t) {
     bool news = !t->pod->admitted;
     for (size_t i = 0; i < t->request->n_containers; i++) {
@@ -582,7 +399,6 @@ static bool commit_containers(struct dm_txn *t) {
 void dm_txn_commit(struct dm_txn *t) {
     struct dm_manager *m = t->manager;
     struct dm_pod *p = t->pod;
-    put_in_order(t);
     p->revision = m->revision + 1; /* that of the event, or of nothing */
     struct dm_answer_due *answer = dm_answer_admitted(t);
     if (commit_containers(t))
@@ -600,14 +416,14 @@ void dm_txn_commit(struct dm_txn *t) {
 void dm_txn_tick(struct dm_txn *t) {
     struct dm_manager *m = t->manager;
     if (t->state == DM_TXN_QUEUED && m->mono >= t->deadline) {
-        time_out(t);
+        dm_txn_time_out(t);
     } else if (t->state == DM_TXN_WAITING && m->mono >= t->wait_until) {
         dm_answer_refused(t, &t->last, dm_backoff_refused(m, t->request));
         end(t);
     } else if (t->state == DM_TXN_WAITING && m->mono >= t->retry_at) {
         dm_list_remove(&t->at);
         t->retry_at = DM_NEVER;
-        walk_on(t);
+        dm_txn_walk_on(t);
     }
 }
 

@@ -5,19 +5,27 @@
 #include "manager/state.h"
 
 void dm_txn_walk(struct dm_txn *t); /* from settle: to the next resource that needs a plugin, or to the end */
-void dm_txn_turn(struct dm_txn *t); /* from its queue: nobody else's call is open */
-void dm_txn_answered(struct dm_txn *t, const struct dm_open_call *call, const struct dm_call_result *result);
 void dm_txn_commit(struct dm_txn *t); /* its save is on disk */
 void dm_txn_not_durable(struct dm_txn *t, const char *why);
-void dm_txn_gone(struct dm_txn *t); /* its turn has not come and its plugin has gone */
 void dm_txn_tick(struct dm_txn *t); /* is something over? */
 uint64_t dm_txn_wake(const struct dm_txn *t);
 void dm_txn_cancel(struct dm_txn *t); /* ends CANCELED, everything given back */
 /* Gives back what it reserved, answers (or waits, when it may) and owns what v points to. */
 void dm_txn_fail(struct dm_txn *t, struct dm_verdict *v);
+/* Where the walk is: the container asked for (NULL: at the end), its limit, the container as we know it. */
+const struct dm_pod_container *dm_txn_container(const struct dm_txn *t);
+const struct dm_limit *dm_txn_limit(const struct dm_txn *t);
+struct dm_container *dm_txn_holder(const struct dm_txn *t);
+void dm_txn_next_limit(struct dm_txn *t);
+void dm_txn_walk_on(struct dm_txn *t); /* settle will */
+uint64_t dm_txn_affinity_of(const struct dm_pod_container *c);
+
+/* turn.c */
+void dm_txn_turn(struct dm_txn *t); /* from its queue: nobody else's call is open */
+void dm_txn_answered(struct dm_txn *t, const struct dm_open_call *call, const struct dm_call_result *result);
+void dm_txn_gone(struct dm_txn *t);     /* its turn has not come and its plugin has gone */
+void dm_txn_time_out(struct dm_txn *t); /* its turn did not come in time */
 /* Which devices it would get for the container and resource where it is, its own reservation counted as free. */
 int dm_txn_pick(const struct dm_txn *t, size_t needed, const uint32_t *wish, size_t n_wish,
                 struct dm_picked *ret);
-const struct dm_pod_container *
-dm_txn_container(const struct dm_txn *t); /* where the walk is; NULL: at its end */
 #endif

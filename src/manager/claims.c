@@ -228,11 +228,12 @@ void dm_claim_keep(struct dm_manager *m, struct dm_claim *claim) {
 
 /* ---- reuse ------------------------------------------------------------------------------------------------------- */
 
+/* At least one: a suspended claim has no holds. */
 static bool only_plain_inits(const struct dm_device *d) {
     for (const struct dm_hold *h = d->holds; h; h = h->next)
         if (h->claim->container->kind != DEVMGR_PLAIN_INIT)
             return false;
-    return true;
+    return d->holds != NULL;
 }
 
 static int by_number(const void *a, const void *b) {

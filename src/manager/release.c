@@ -154,8 +154,10 @@ int dm_manager_init_done(struct dm_manager *m, const char *uid, devmgr_done_cb c
             }
     }
     for (size_t i = 0; p && p->admitted && i < p->n_containers; i++)
-        if (p->containers[i]->kind == DEVMGR_PLAIN_INIT)
+        if (p->containers[i]->kind == DEVMGR_PLAIN_INIT) {
+            dm_prestart_cancel(m, uid, p->containers[i]->name, "the pod's init containers have ended");
             ended |= drop_claims(m, p->containers[i]);
+        }
     if (p && p->admitted && !p->init_done) {
         p->init_done = true;
         dm_pod_changed(p);

@@ -1,4 +1,5 @@
 /* restore.c -- takes over what the checkpoint says. Whatever it says, afterwards every device has one owning pod. */
+#include "manager/restore.h"
 #include "manager/claims.h"
 #include "manager/events.h"
 #include "manager/release.h"
@@ -28,30 +29,23 @@ static void restore_pod(struct dm_manager *m, const struct dm_saved_pod *s) {
     }
 }
 
-/* Interns its ids; new ones have no index yet. The nodes are those that were saved. */
-static void intern(struct dm_resource *r, const struct dm_saved_claim *s) {
+void dm_restore_intern(struct dm_resource *r, const struct dm_saved_claim *s) {
     for (size_t i = 0; i < s->n_nodes; i++)
         for (size_t k = 0; k < s->nodes[i].n; k++)
             dm_resource_intern(r, s->nodes[i].ids[k]);
 }
 
-/* The distinct devices of a claim, ascending; *other: a pod that has one of them already. */
-static size_t devices_of(struct dm_resource *r, const struct dm_saved_claim *s, uint32_t **ret,
-                         const char **id, const struct dm_pod **other) {
+/* The distinct devices of a claim, ascending. */
+static size_t devices_of(const struct dm_resource *r, const struct dm_saved_claim *s, uint32_t **ret) {
     struct dm_bits set = {0};
     size_t n = 0;
     for (size_t i = 0; i < s->n_nodes; i++)
-        for (size_t k = 0; k < s->nodes[i].n; k++) {
-            const struct dm_device *d = dm_map_get(&r->by_id, s->nodes[i].ids[k]);
-            const struct dm_pod *owner = d->holds ? d->holds->claim->container->pod : NULL;
-            dm_bits_set(&set, d->index);
-            if (owner && strcmp(owner->uid, s->pod_uid))
-                *other = owner, *id = d->id;
-        }
+        for (size_t k = 0; k < s->nodes[i].n; k++)
+            dm_bits_set(&set, ((struct dm_device *)dm_map_get(&r->by_id, s->nodes[i].ids[k]))->index);
     *ret = dm_alloc_array(dm_bits_count(&set), sizeof **ret);
-    for (size_t i = 0; i < r->n_devices; i++)
-        if (dm_bits_get(&set, i))
-            (*ret)[n++] = (uint32_t)i;
+    for (size_t w = 0; w < set.n; w++)
+        for (uint64_t left = set.words[w]; left; left &= left - 1)
+            (*ret)[n++] = (uint32_t)(w * 64 + (size_t)__builtin_ctzll(left));
     dm_bits_free(&set);
     return n;
 }
@@ -68,26 +62,48 @@ static void set_nodes(struct dm_claim *claim, const struct dm_saved_claim *s) {
 
 /* Two containers of one pod with the same device: fine for init containers; else the file is to blame, not we. */
 static bool is_doubtful(const struct dm_claim *claim) {
-    for (size_t i = 0; i < claim->n; i++)
-        if (claim->holds[i].next)
-            return true;
+    for (size_t i = 0; i < claim->n && claim->container->kind != DEVMGR_PLAIN_INIT; i++)
+        for (const struct dm_hold *h = claim->holds[i].device->holds; h; h = h->next)
+            if (h->claim != claim && h->claim->container->kind != DEVMGR_PLAIN_INIT)
+                return true;
     return false;
 }
 
-static void restore_claim(struct dm_manager *m, struct dm_saved_claim *s) {
-    struct dm_resource *r = dm_resource_find(m, s->resource);
-    const struct dm_pod *other = NULL;
-    const char *id = "";
+void dm_restore_claim(struct dm_manager *m, struct dm_container *c, struct dm_resource *r,
+                      struct dm_saved_claim *s) {
     uint32_t *devices;
-    size_t n = devices_of(r, s, &devices, &id, &other);
-    if (other) {
+    size_t n = devices_of(r, s, &devices);
+    struct dm_claim *claim = dm_claim_new(c, r, NULL, devices, n);
+    claim->saved = dm_saved_claim_ref(s);
+    claim->doubtful = is_doubtful(claim);
+    set_nodes(claim, s);
+    dm_claim_commit(claim);
+    dm_claim_keep(m, claim);
+    free(devices);
+}
+
+/* A device that another pod has already; NULL: none. */
+static const struct dm_device *stolen(const struct dm_resource *r, const struct dm_saved_claim *s) {
+    for (size_t i = 0; i < s->n_nodes; i++)
+        for (size_t k = 0; k < s->nodes[i].n; k++) {
+            const struct dm_device *d = dm_map_get(&r->by_id, s->nodes[i].ids[k]);
+            if (d->holds && strcmp(d->holds->claim->container->pod->uid, s->pod_uid))
+                return d;
+        }
+    return NULL;
+}
+
+static void take_claim(struct dm_manager *m, struct dm_saved_claim *s) {
+    struct dm_resource *r = dm_resource_find(m, s->resource);
+    const struct dm_device *d = stolen(r, s);
+    if (d) {
+        const char *owner = d->holds->claim->container->pod->uid;
         dm_event_log(
             m, 3,
             "checkpoint: device %s of %s is held by pod %s and by pod %s: pod %s keeps it, the claim of "
             "container %s of pod %s is dropped",
-            id, r->name, other->uid, s->pod_uid, other->uid, s->container, s->pod_uid);
+            d->id, r->name, owner, s->pod_uid, owner, s->container, s->pod_uid);
         dm_save_durably(m);
-        free(devices);
         return;
     }
     struct dm_pod *p = dm_pods_get(m, s->pod_uid);
@@ -97,13 +113,7 @@ static void restore_claim(struct dm_manager *m, struct dm_saved_claim *s) {
     p->admitted = c->admitted = true;
     if (dm_container_claim(c, s->resource)) /* twice in the file: the later one counts, as in the kubelet */
         dm_claim_drop(m, dm_container_claim(c, s->resource));
-    struct dm_claim *claim = dm_claim_new(c, r, NULL, devices, n);
-    claim->saved = dm_saved_claim_ref(s);
-    claim->doubtful = is_doubtful(claim);
-    set_nodes(claim, s);
-    dm_claim_commit(claim);
-    dm_claim_keep(m, claim);
-    free(devices);
+    dm_restore_claim(m, c, r, s);
 }
 
 static void drop_empty_pods(struct dm_manager *m) {
@@ -120,12 +130,12 @@ static void restore_claims(struct dm_manager *m, const struct dm_snapshot *s) {
             r = dm_resource_get(m, s->claims[i]->resource);
             dm_resource_start_grace(r);
         }
-        intern(r, s->claims[i]);
+        dm_restore_intern(r, s->claims[i]);
     }
     for (size_t i = 0; i < m->n_resources; i++)
         dm_resource_index(m->resources[i]);
     for (size_t i = 0; i < s->n_claims; i++)
-        restore_claim(m, s->claims[i]);
+        take_claim(m, s->claims[i]);
     for (size_t i = 0; i < m->n_resources; i++)
         dm_resource_reindex(m->resources[i]); /* without the ids of dropped claims */
 }

@@ -91,6 +91,7 @@ static struct dm_snapshot *picture(struct dm_manager *m) {
     struct dm_snapshot *s = dm_snapshot_new();
     struct dm_claim *claim;
     s->revision = m->revision;
+    s->recovering = m->recovering;
     s->claims = dm_alloc_array(m->n_claims, sizeof(*s->claims));
     DM_LIST_EACH(claim, &m->claims, struct dm_claim, in_manager)
     s->claims[s->n_claims++] = dm_saved_claim_ref(claim->saved);

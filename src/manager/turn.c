@@ -1,0 +1,202 @@
+/* turn.c -- one resource of one admission, when its turn in the queue has come: pick, reserve, ask the plugin.
+ *
+ *   turn: pick, reserve ──► GetPreferredAllocation? ──► look again, pick, reserve ──► Allocate ──► still good? ──► walk on
+ *
+ * The reservation stands from the first pick on, so that others see what is taken; what it consists of may change once. */
+#include "base/error.h"
+#include "manager/admission.h"
+#include "manager/call.h"
+#include "manager/claims.h"
+#include "manager/events.h"
+#include "manager/resource.h"
+#include "manager/texts.h"
+#include "manager/verdict.h"
+
+int dm_txn_pick(const struct dm_txn *t, size_t needed, const uint32_t *wish, size_t n_wish,
+                struct dm_picked *ret) {
+    const struct dm_resource *r = t->resource;
+    uint32_t *reuse;
+    if (t->claim)
+        dm_claim_suspend(t->claim);
+    size_t n_reuse = dm_pod_reusable(t->pod, r, &reuse);
+    struct dm_choice c = {.n = r->n_devices,
+                          .healthy = &r->healthy,
+                          .held = &r->held,
+                          .reserved = &r->reserved,
+                          .nodes = r->topology ? r->nodes : NULL,
+                          .reuse = reuse,
+                          .n_reuse = n_reuse,
+                          .affinity = dm_txn_affinity_of(dm_txn_container(t)),
+                          .needed = needed,
+                          .wish = wish,
+                          .n_wish = n_wish};
+    int rc = dm_pick(&c, ret);
+    if (t->claim)
+        dm_claim_resume(t->claim);
+    free(reuse);
+    return rc;
+}
+
+/* Reserves what dm_pick finds, in place of what was reserved here before. False: t failed. */
+static bool reserve(struct dm_txn *t, const uint32_t *wish, size_t n_wish, bool *ask) {
+    DM_CLEANUP(dm_picked_free) struct dm_picked picked = {0};
+    struct dm_verdict v;
+    size_t needed = dm_txn_limit(t)->count;
+    if (!dm_verdict_available(&v, t, t->resource)) {
+        dm_txn_fail(t, &v);
+        return false;
+    }
+    if (dm_txn_pick(t, needed, wish, n_wish, &picked) < 0) {
+        dm_verdict_insufficient(&v, t, t->resource, needed, picked.n, picked.available);
+        dm_txn_fail(t, &v);
+        return false;
+    }
+    if (t->claim)
+        dm_claim_drop(t->manager, t->claim);
+    t->claim = dm_claim_new(dm_txn_holder(t), t->resource, t, picked.devices, picked.n);
+    *ask = picked.ask;
+    return true;
+}
+
+static void call(struct dm_txn *t, enum dm_rpc_kind rpc, uint64_t until) {
+    t->state = DM_TXN_CALLING;
+    t->asked = true;
+    t->called_at = t->manager->mono;
+    t->call = dm_call_open(t->resource, rpc, until);
+    t->call->txn = t;
+}
+
+void dm_txn_time_out(struct dm_txn *t) {
+    struct dm_verdict v;
+    dm_verdict_queue_timeout(&v, t);
+    dm_txn_fail(t, &v);
+}
+
+void dm_txn_turn(struct dm_txn *t) {
+    bool ask;
+    if (t->manager->mono >= t->deadline)
+        dm_txn_time_out(t);
+    else if (reserve(t, NULL, 0, &ask)) {
+        if (ask && t->resource->preferred)
+            call(t, DM_RPC_PREFERRED, t->manager->mono + dm_resource_limits(t->resource).preferred_timeout);
+        else
+            call(t, DM_RPC_ALLOCATE, t->deadline);
+    }
+}
+
+void dm_txn_gone(struct dm_txn *t) {
+    struct dm_verdict v;
+    if (!dm_verdict_available(&v, t, t->resource))
+        dm_txn_fail(t, &v);
+}
+
+/* ---- answers of the plugin ------------------------------------------------------------------------------------------- */
+
+static bool may_skip(int code) {
+    return code == DM_DEADLINE_EXCEEDED || code == DM_UNIMPLEMENTED || code == DM_RESOURCE_EXHAUSTED;
+}
+
+static void fail_call(struct dm_txn *t, const struct dm_open_call *call, const struct dm_status *status) {
+    struct dm_verdict v;
+    dm_verdict_plugin_error(&v, t, call, status);
+    dm_txn_fail(t, &v);
+}
+
+/* Its time in the queue and in Allocate is limited; that of GetPreferredAllocation had a limit of its own. */
+static void preferred(struct dm_txn *t, const struct dm_open_call *open,
+                      const struct dm_call_result *result) {
+    struct dm_manager *m = t->manager;
+    struct dm_resource *r = t->resource;
+    int code = result->status.code;
+    bool ask;
+    if (code != DM_OK && !may_skip(code)) {
+        fail_call(t, open, &result->status);
+        return;
+    }
+    if (code != DM_OK)
+        dm_event_plugin(m, r->name, 4, "GetPreferredAllocation for pod %s skipped: %s: %s", t->pod->uid,
+                        dm_code_name(code), result->status.message);
+    size_t n = 0, given = code == DM_OK ? result->n_ids : 0;
+    uint32_t *wish = dm_alloc_array(given, sizeof *wish);
+    for (size_t i = 0; i < given; i++) {
+        const struct dm_device *d = dm_map_get(&r->by_id, result->ids[i]);
+        if (d)
+            wish[n++] = d->index;
+    }
+    t->deadline += m->mono - t->called_at;
+    if (reserve(t, wish, n, &ask))
+        call(t, DM_RPC_ALLOCATE, t->deadline);
+    free(wish);
+}
+
+static void bad_answer(struct dm_txn *t, const char *inner, const char *what) {
+    struct dm_verdict v;
+    dm_verdict_make(&v, t, DEVMGR_PLUGIN_BAD_ANSWER, inner,
+                    "its plugin (%s) answered Allocate with %s; this is a fault of the plugin",
+                    t->resource->socket ? t->resource->socket : "?", what);
+    dm_txn_fail(t, &v);
+}
+
+/* The list may have changed while the plugin was at work. */
+static bool still_good(struct dm_txn *t) {
+    struct dm_verdict v;
+    size_t good = 0;
+    const char *bad = NULL;
+    if (!dm_verdict_available(&v, t, t->resource)) {
+        dm_txn_fail(t, &v);
+        return false;
+    }
+    for (size_t i = 0; i < t->claim->n; i++) {
+        const struct dm_device *d = t->claim->holds[i].device;
+        if (dm_device_health(t->resource, d) == DEVMGR_HEALTHY)
+            good++;
+        else
+            bad = d->id;
+    }
+    if (!bad)
+        return true;
+    DM_FREE char *inner = dm_printf(DM_TEXT_UNAVAILABLE, t->resource->name, t->claim->n, good);
+    dm_verdict_make(
+        &v, t, DEVMGR_INSUFFICIENT_DEVICES, inner,
+        "device %s was withdrawn or became unhealthy while its plugin answered Allocate; admit again to get "
+        "another one",
+        bad);
+    dm_txn_fail(t, &v);
+    return false;
+}
+
+static void allocated(struct dm_txn *t, const struct dm_open_call *open,
+                      const struct dm_call_result *result) {
+    struct dm_answer *decoded = NULL;
+    devmgr_error err;
+    if (result->status.code != DM_OK) {
+        fail_call(t, open, &result->status);
+        return;
+    }
+    if (!result->n_containers) {
+        bad_answer(t, DM_TEXT_NO_CONTAINERS, "no container response");
+        return;
+    }
+    if (t->manager->decode(result->answer, &decoded, &err) < 0) {
+        DM_FREE char *inner = dm_printf(DM_SAY_BAD_ANSWER, err.message);
+        bad_answer(t, inner, err.message);
+        return;
+    }
+    dm_answer_free(decoded);
+    if (!still_good(t))
+        return;
+    dm_claim_save(t->claim, result->answer);
+    t->claim = NULL;
+    dm_queue_leave(t);
+    t->resource = NULL;
+    dm_txn_next_limit(t);
+    dm_txn_walk_on(t);
+}
+
+void dm_txn_answered(struct dm_txn *t, const struct dm_open_call *open, const struct dm_call_result *result) {
+    t->call = NULL;
+    if (open->call.rpc == DM_RPC_PREFERRED)
+        preferred(t, open, result);
+    else
+        allocated(t, open, result);
+}
