@@ -61,7 +61,7 @@ int dm_control_status(int code) {
                  {DEVMGR_EBUSY, DM_FAILED_PRECONDITION},
                  {-ETIMEDOUT, DM_DEADLINE_EXCEEDED},
                  {-ENOSYS, DM_UNIMPLEMENTED},
-                 {-EAGAIN, DM_UNAVAILABLE}};
+                 {-EAGAIN, DM_FAILED_PRECONDITION}};
     for (size_t i = 0; i < DM_COUNT(table); i++)
         if (table[i].code == code)
             return table[i].status;
@@ -88,11 +88,9 @@ static const char *plain_words(int code) {
 }
 
 void dm_request_fail(struct dm_request *r, int code, const devmgr_error *err, const char *what) {
-    int status = dm_control_status(code);
-    DM_FREE char *name = status == DM_INTERNAL ? dm_printf("%s: ", devmgr_error_name(code)) : dm_strdup("");
-    DM_FREE char *message = err && *err->message ? dm_printf("%s%s", name, err->message)
-                                                 : dm_printf("%s%s: %s", name, what, plain_words(code));
-    dm_request_refuse(r, status, message);
+    DM_FREE char *message =
+        err && *err->message ? dm_strdup(err->message) : dm_printf("%s: %s", what, plain_words(code));
+    dm_request_refuse(r, dm_control_status(code), message);
 }
 
 const char *dm_request_text(struct dm_request *r, ProtobufCBinaryData text, const char *field,

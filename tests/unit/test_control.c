@@ -187,7 +187,7 @@ TEST(options_come_or_fail_with_the_plugins_words) {
     CHECK_INT(dm_client_options(c, "u-web", "c", DEVMGR_NO_PRESTART, see_options, &s, &err), 0);
     CHECK_STR(s.text, "gpu-1");
     CHECK_INT(dm_client_options(c, "u-web", "c", 0, see_options, &s, &err), -EIO);
-    CHECK_STR(err.message, "EIO: PreStartContainer failed");
+    CHECK_STR(err.message, "PreStartContainer failed");
     CHECK_INT(dm_client_options(c, "u-none", "c", 0, see_options, &s, &err), -ENOENT);
     CHECK_STR(err.message, "pod u-none, container c: not known");
     CHECK_INT(dm_client_options(c, "u-none", "", 0, see_options, &s, &err), DEVMGR_EINVALID);
