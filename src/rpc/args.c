@@ -26,8 +26,8 @@ size_t dm_args_common(grpc_arg *list, size_t max_receive, grpc_resource_quota *q
     return n;
 }
 
-grpc_resource_quota *dm_quota_new(size_t max_receive) {
+grpc_resource_quota *dm_quota_new(size_t bytes) {
     grpc_resource_quota *quota = grpc_resource_quota_create("devmgr");
-    grpc_resource_quota_resize(quota, 2 * max_receive + DM_QUOTA_BASE);
+    grpc_resource_quota_resize(quota, bytes);
     return quota;
 }

@@ -47,11 +47,11 @@ void dm_bridge_hold(struct dm_rpc *rpc);
 void dm_bridge_drop(struct dm_rpc *rpc);
 
 /* args.c */
-enum { DM_ARGS_COMMON = 6, DM_QUOTA_BASE = 16 << 20 };
+enum { DM_ARGS_COMMON = 6 };
 grpc_arg dm_arg_integer(const char *key, uint64_t value);
 /* What one connection may hold in memory. Its last reference must outlive the channel or server: gRPC enforces nothing
  * after that is gone. */
-grpc_resource_quota *dm_quota_new(size_t max_receive);
+grpc_resource_quota *dm_quota_new(size_t bytes);
 /* Fills in DM_ARGS_COMMON arguments and returns that number. */
 size_t dm_args_common(grpc_arg *list, size_t max_receive, grpc_resource_quota *quota);
 

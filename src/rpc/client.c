@@ -17,6 +17,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What a server may make us keep: a list and an answer at full size at once, and the rest of gRPC. */
+enum { FULL_RESPONSES = 2, OVERHEAD = 16 << 20 };
+
 struct dm_channel {
     struct dm_rpc *rpc;
     grpc_channel *channel;
@@ -74,7 +77,7 @@ int dm_channel_from_fd(struct dm_rpc *rpc, int fd, size_t max_receive, struct dm
     c->rpc = rpc, c->peer = peer;
     dm_list_init(&c->calls);
     dm_bridge_hold(rpc);
-    c->quota = dm_quota_new(max_receive);
+    c->quota = dm_quota_new(FULL_RESPONSES * max_receive + OVERHEAD);
     c->channel = open_channel(fd, max_receive, c->quota);
     *ret = c;
     return 0;

@@ -14,6 +14,7 @@
 #include <grpc/grpc_posix.h>
 #include <unistd.h>
 
+enum { FULL_REQUESTS = 8, OVERHEAD = 4 << 20 }; /* what a client may make us keep */
 enum { PING_INTERVAL_MS = 5000 }; /* clients with keepalive are welcome: a watch may be silent for hours */
 
 static grpc_server *start_grpc_server(const struct dm_server *s, grpc_resource_quota *quota) {
@@ -73,7 +74,7 @@ int dm_connection_open(struct dm_server *server, int fd) {
     dm_list_append(&server->connections, &c->in_server);
     server->n_connections++, server->holds++;
     uv_poll_start(&c->hangup, UV_DISCONNECT, on_hangup);
-    c->quota = dm_quota_new(server->limits.max_receive);
+    c->quota = dm_quota_new(FULL_REQUESTS * server->limits.max_receive + OVERHEAD);
     c->grpc = start_grpc_server(server, c->quota);
     dm_incoming_request_next(c);
     grpc_server_add_channel_from_fd(c->grpc, theirs, server->creds);

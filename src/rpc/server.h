@@ -29,7 +29,7 @@ struct dm_server_limits {   /* 0: the default in brackets */
 /* `methods` must outlive the server; other methods answer UNIMPLEMENTED. */
 int dm_server_new(struct dm_rpc *rpc, const struct dm_method *methods, size_t n, void *self,
                   const struct dm_server_limits *limits, struct dm_server **ret, devmgr_error *reterr);
-/* Takes over a listening fd (dm_socket_listen) and serves what connects to it; several listeners are fine. The handle
+/* Takes over a listening fd (dm_socket_listen), also when it fails, and serves what connects to it; several listeners are fine. The handle
  * is for dm_server_unlisten. */
 int dm_server_listen(struct dm_server *server, int fd, void **ret_listener, devmgr_error *reterr);
 /* Stops accepting and closes the fd; connections stay. Does not unlink. */

@@ -378,6 +378,37 @@ TEST(odd_clients_are_dropped_and_nobody_else_notices) {
     }
 }
 
+TEST(a_request_that_never_ends_is_cut_off_when_memory_runs_out) {
+    struct world w;
+    struct raw_flow flow = RAW_FLOW_INIT;
+    DM_CLEANUP(dm_buf_free) struct dm_buf b = {0};
+    enum { CHUNK = 16000, LIMIT = 50 << 20 };
+    static uint8_t chunk[CHUNK];
+    size_t sent = 0;
+    world_open(&w);
+    world_serve(&w, NULL);
+    int client = raw_connect(w.path);
+    raw_request(&b, "/test.T/Echo", NULL);
+    raw_message(&b, 0, 0, 4u << 28, NULL, 0);
+    raw_write(&w, client, &b);
+    while (w.server->n_calls == 0)
+        uv_run(&w.loop, UV_RUN_ONCE);
+    b.len = 0;
+    raw_frame(&b, RAW_DATA, 0, 1, chunk, CHUNK);
+    while (w.server->n_calls > 0 && sent < LIMIT) {
+        raw_flow_read(&w, client, &flow);
+        if (raw_flow_take(&flow, CHUNK)) {
+            raw_write(&w, client, &b);
+            sent += CHUNK;
+        }
+    }
+    CHECK_INT(w.server->n_calls, 0);
+    CHECK_INT(w.handled, 0);
+    dm_buf_free(&flow.got);
+    close(client);
+    world_close(&w);
+}
+
 /* ---- limits ------------------------------------------------------------------------------------------------------ */
 
 TEST(calls_over_the_limit_are_refused_alone) {
