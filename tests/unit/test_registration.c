@@ -600,3 +600,15 @@ TEST(a_close_from_inside_any_event_is_safe) {
         world_close(&w);
     }
 }
+
+TEST(a_close_from_inside_the_log_is_the_last_that_is_heard) {
+    struct world w;
+    world_open(&w);
+    CHECK_INT(unlink(w.socket), 0);
+    w.close_in = 1;
+    run_until(&w, &w.closed, 1);
+    CHECK_INT(w.n_logs, 1);
+    CHECK_INT(w.n_moved, 0);
+    w.r = NULL;
+    world_close(&w);
+}
