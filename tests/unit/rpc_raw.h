@@ -1,6 +1,7 @@
 /* rpc_raw.h -- HTTP/2 by hand: a peer that says exactly what a test wants, right or wrong. */
 #ifndef RPC_RAW_H
 #define RPC_RAW_H
+#include "rpc/serving.h"
 #include "rpc_world.h"
 
 enum { RAW_DATA = 0, RAW_HEADERS = 1, RAW_SETTINGS = 4, RAW_GOAWAY = 7, RAW_WINDOW = 8 };
@@ -167,6 +168,11 @@ static inline bool raw_flow_take(struct raw_flow *f, int64_t n) {
         return false;
     f->connection -= n, f->stream -= n;
     return true;
+}
+
+static inline void run_until_connections(struct world *w, size_t want) {
+    while (w->server->n_connections != want)
+        uv_run(&w->loop, UV_RUN_ONCE);
 }
 
 /* A channel whose server is the returned end. */
