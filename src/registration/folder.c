@@ -52,7 +52,7 @@ const char *dm_folder_socket(const struct dm_folder *f) {
 
 /* ---- whose is it? ---------------------------------------------------------------------------------------------- */
 
-/* DEVMGR_EBUSY with the words that DESIGN promises; pid 0: unknown. */
+/* DEVMGR_EBUSY, in the words that registration.h promises; pid 0: unknown. */
 static int in_use(pid_t pid, const char *unknown, devmgr_error *reterr) {
     char name[64];
     if (pid <= 0)
