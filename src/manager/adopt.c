@@ -49,7 +49,7 @@ static int taken(const struct dm_resource *r, const struct dm_hold *h, const str
 /* May the container have this device too? Within its pod init containers share. */
 static int check_device(const struct dm_resource *r, const char *id, const struct dm_record *record, int kind,
                         devmgr_error *reterr) {
-    const struct dm_device *d = dm_map_get(&r->by_id, id);
+    const struct dm_device *d = dm_devices_get(&r->by_id, id);
     for (const struct dm_hold *h = d ? d->holds : NULL; h; h = h->next) {
         const struct dm_container *c = h->claim->container;
         if (strcmp(c->pod->uid, record->uid) ||

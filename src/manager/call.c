@@ -93,6 +93,7 @@ const struct dm_call *dm_call_send(struct dm_manager *m, struct dm_open_call *c)
     else
         c->call.n_ids = ids_of_claim(m, claim);
     c->call.ids = m->call_ids;
+    c->call.generation = c->resource->generation; /* it may have been replaced since the call was queued */
     c->call.resource = c->resource->name;
     c->call.timeout_ms = c->until > m->mono ? c->until - m->mono : 1;
     c->sent = true;

@@ -37,7 +37,7 @@ static void check_resource(const struct dm_resource *r) {
     for (size_t i = 0; i < r->n_devices; i++) {
         const struct dm_device *d = r->devices[i];
         MUST(d->index == i);
-        MUST(dm_map_get(&r->by_id, d->id) == d);
+        MUST(dm_devices_get(&r->by_id, d->id) == d);
         check_device(r, d);
         listed += d->listed;
         free_devices += r->list_valid && d->listed && d->healthy && !d->holds;

@@ -56,7 +56,7 @@ void dm_resource_drop(struct dm_resource *r) {
     for (size_t k = 0; r->nodes && k < 64; k++)
         dm_bits_free(&r->nodes[k]);
     dm_bits_free(&r->healthy), dm_bits_free(&r->held), dm_bits_free(&r->reserved);
-    dm_map_free(&r->by_id);
+    dm_devices_free(&r->by_id);
     dm_saved_resource_unref(r->saved);
     free(r->nodes), free(r->devices), free(r->order), free(r->socket), free(r->last_error), free(r->name),
         free(r);
@@ -67,13 +67,13 @@ struct dm_resource_settings dm_resource_limits(const struct dm_resource *r) {
 }
 
 struct dm_device *dm_resource_intern(struct dm_resource *r, const char *id) {
-    struct dm_device *d = dm_map_get(&r->by_id, id);
+    struct dm_device *d = dm_devices_get(&r->by_id, id);
     if (d)
         return d;
     d = dm_alloc(sizeof *d + strlen(id) + 1);
     memcpy(d->id, id, strlen(id) + 1);
     d->index = UINT32_MAX; /* new: behind all others until reindex */
-    dm_map_put(&r->by_id, id, d);
+    dm_devices_add(&r->by_id, d);
     /* Grows by powers of two: n_devices has no capacity of its own. */
     if ((r->n_devices & (r->n_devices - 1)) == 0)
         r->devices = dm_realloc(r->devices, (r->n_devices ? r->n_devices * 2 : 1) * sizeof(*r->devices));
@@ -107,7 +107,7 @@ void dm_resource_reindex(struct dm_resource *r) {
         if (d->listed || d->holds) {
             r->devices[n++] = d;
         } else {
-            dm_map_remove(&r->by_id, d->id);
+            dm_devices_remove(&r->by_id, d);
             free(d);
         }
     }

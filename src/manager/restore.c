@@ -41,7 +41,7 @@ static size_t devices_of(const struct dm_resource *r, const struct dm_saved_clai
     size_t n = 0;
     for (size_t i = 0; i < s->n_nodes; i++)
         for (size_t k = 0; k < s->nodes[i].n; k++)
-            dm_bits_set(&set, ((struct dm_device *)dm_map_get(&r->by_id, s->nodes[i].ids[k]))->index);
+            dm_bits_set(&set, ((struct dm_device *)dm_devices_get(&r->by_id, s->nodes[i].ids[k]))->index);
     *ret = dm_alloc_array(dm_bits_count(&set), sizeof **ret);
     for (size_t w = 0; w < set.n; w++)
         for (uint64_t left = set.words[w]; left; left &= left - 1)
@@ -53,7 +53,7 @@ static size_t devices_of(const struct dm_resource *r, const struct dm_saved_clai
 static void set_nodes(struct dm_claim *claim, const struct dm_saved_claim *s) {
     for (size_t i = 0; i < s->n_nodes; i++)
         for (size_t k = 0; k < s->nodes[i].n && s->nodes[i].node >= 0 && s->nodes[i].node < 64; k++) {
-            const struct dm_device *d = dm_map_get(&claim->resource->by_id, s->nodes[i].ids[k]);
+            const struct dm_device *d = dm_devices_get(&claim->resource->by_id, s->nodes[i].ids[k]);
             for (struct dm_hold *h = d->holds; h; h = h->next)
                 if (h->claim == claim)
                     h->numa |= UINT64_C(1) << s->nodes[i].node;
@@ -86,7 +86,7 @@ void dm_restore_claim(struct dm_manager *m, struct dm_container *c, struct dm_re
 static const struct dm_device *stolen(const struct dm_resource *r, const struct dm_saved_claim *s) {
     for (size_t i = 0; i < s->n_nodes; i++)
         for (size_t k = 0; k < s->nodes[i].n; k++) {
-            const struct dm_device *d = dm_map_get(&r->by_id, s->nodes[i].ids[k]);
+            const struct dm_device *d = dm_devices_get(&r->by_id, s->nodes[i].ids[k]);
             if (d->holds && strcmp(d->holds->claim->container->pod->uid, s->pod_uid))
                 return d;
         }

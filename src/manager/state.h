@@ -13,6 +13,7 @@
 #include "base/bits.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "manager/devices.h"
 #include "manager/manager.h"
 
 #define DM_NEVER UINT64_MAX
@@ -41,6 +42,7 @@ struct dm_device {
     struct dm_hold *holds; /* all of one pod; NULL: free */
     uint64_t numa;
     uint32_t index; /* in its resource: natural order of ids; changes when ids come or go */
+    uint32_t hash;  /* devices.c */
     bool listed, healthy, topology;
     bool seen; /* scratch of listing.c */
     char id[];
@@ -54,7 +56,7 @@ struct dm_queue {              /* one Allocate or GetPreferredAllocation at a ti
 struct dm_resource {
     struct dm_manager *manager;
     char *name;
-    struct dm_map by_id;
+    struct dm_devices by_id;
     struct dm_device **devices; /* by index: all that are listed or have a hold */
     size_t n_devices;
     struct dm_device **order; /* as the last list had them */

@@ -119,7 +119,7 @@ static void preferred(struct dm_txn *t, const struct dm_open_call *open,
     size_t n = 0, given = code == DM_OK ? result->n_ids : 0;
     uint32_t *wish = dm_alloc_array(given, sizeof *wish);
     for (size_t i = 0; i < given; i++) {
-        const struct dm_device *d = dm_map_get(&r->by_id, result->ids[i]);
+        const struct dm_device *d = dm_devices_get(&r->by_id, result->ids[i]);
         if (d)
             wish[n++] = d->index;
     }

@@ -127,36 +127,47 @@ void dm_verdict_recovering(struct dm_verdict *v, const struct dm_txn *t) {
 
 enum { NAMED_PODS = 3, LOOKED_AT = 512 };
 
-/* "default/a (main: gpu0), default/b (c: gpu1), ..." of the devices in `bits`. */
-static void name_pods(struct dm_buf *out, const struct dm_resource *r, const struct dm_bits *bits, size_t n) {
-    const struct dm_pod *named[NAMED_PODS] = {0};
-    size_t n_named = 0, looked = 0;
+struct named {
+    const struct dm_pod *pods[NAMED_PODS];
+    size_t n, looked;
+};
+
+/* True: enough were named. */
+static bool name_pod(struct dm_buf *out, struct named *named, const struct dm_device *d) {
+    const struct dm_hold *h = dm_device_holder(d);
+    const struct dm_pod *pod = h->claim->container->pod;
     char title[600];
-    for (size_t i = 0; i < r->n_devices && n_named < NAMED_PODS && looked < LOOKED_AT; i++) {
-        const struct dm_hold *h = dm_bits_get(bits, i) ? dm_device_holder(r->devices[i]) : NULL;
-        const struct dm_pod *pod = h ? h->claim->container->pod : NULL;
-        bool known = !pod;
-        looked += h != NULL;
-        for (size_t k = 0; k < n_named; k++)
-            known |= named[k] == pod;
-        if (known)
-            continue;
-        dm_buf_printf(out, "%s%s (container %s: %s)", n_named ? ", " : "",
-                      dm_pod_title(pod, title, sizeof title), h->claim->container->name, r->devices[i]->id);
-        named[n_named++] = pod;
-    }
-    if (n > looked || n_named == NAMED_PODS)
-        dm_buf_puts(out, ", ...");
+    named->looked++;
+    for (size_t k = 0; k < named->n; k++)
+        if (named->pods[k] == pod)
+            return named->looked == LOOKED_AT;
+    if (named->n == NAMED_PODS)
+        return true;
+    dm_buf_printf(out, "%s%s (container %s: %s)", named->n ? ", " : "",
+                  dm_pod_title(pod, title, sizeof title), h->claim->container->name, d->id);
+    named->pods[named->n++] = pod;
+    return named->looked == LOOKED_AT;
+}
+
+/* "default/a (container main: gpu0), default/b (container c: gpu1), ...": who has the devices in `bits`. */
+static void name_pods(struct dm_buf *out, const struct dm_resource *r, const struct dm_bits *bits) {
+    struct named named = {.n = 0};
+    for (size_t w = 0; w < bits->n; w++)
+        for (uint64_t left = bits->words[w]; left; left &= left - 1)
+            if (name_pod(out, &named, r->devices[w * 64 + (size_t)__builtin_ctzll(left)])) {
+                dm_buf_puts(out, ", ...");
+                return;
+            }
 }
 
 static void name_holders(struct dm_buf *out, const struct dm_resource *r) {
     if (r->n_held) {
         dm_buf_printf(out, "; %zu held by ", r->n_held);
-        name_pods(out, r, &r->held, r->n_held);
+        name_pods(out, r, &r->held);
     }
     if (r->n_reserved) {
         dm_buf_printf(out, "; %zu reserved for ", r->n_reserved);
-        name_pods(out, r, &r->reserved, r->n_reserved);
+        name_pods(out, r, &r->reserved);
         dm_buf_puts(out, ", whose admission is in flight");
     }
     if (r->n_listed > r->n_healthy)
