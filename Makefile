@@ -129,7 +129,7 @@ $(PROGS) $(TESTS) $(CORPORA): $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a $(BUILD
 	$(call say,LD,$@) mkdir -p $(@D) && $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
 # ---- tests ------------------------------------------------------------------------------------------------------------
-export BUILD CC CXX SAN PKG_CONFIG
+export BUILD CC CXX SAN PKG_CONFIG GRPC
 unit: $(TESTS)
 	@tests/run $(TESTS)
 check: all $(TESTS) $(CORPORA) $(if $(SAN),,stage)
