@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "config.h"
 #include "instance.h"
+#include "numa.h"
 #include "rpc/socket.h"
 #include <limits.h>
 #include <stdio.h>
@@ -215,15 +216,22 @@ static int load(devmgr *m, devmgr_error *reterr) {
     return 0;
 }
 
-static int check_settings(const struct dm_settings *s, devmgr_error *reterr) {
-    if (strcmp(s->topology_policy, "none"))
-        return dm_error_set(reterr, -ENOSYS, "topology-policy: \"%.100s\": not built yet; only none is",
-                            s->topology_policy);
+/* *topology: as it would be on this machine. */
+static int check_settings(const struct dm_settings *s, struct dm_topology *topology, devmgr_error *reterr) {
     if (strlen(s->root) + strlen("/device-plugins/kubelet.sock") > DM_SOCKET_PATH_MAX)
         return dm_error_set(reterr, -ENAMETOOLONG,
                             "root: %.200s: too long for a socket path (%d bytes in all)", s->root,
                             DM_SOCKET_PATH_MAX);
-    return 0;
+    int rc = dm_numa_topology(s, topology, reterr);
+    if (rc == 0 && topology->policy != DM_POLICY_NONE)
+        rc = dm_error_set(reterr, -ENOSYS, "topology-policy: \"%s\": not built yet; only none is",
+                          s->topology_policy);
+    return rc;
+}
+
+int devmgr_config_check(const devmgr_config *c, devmgr_error *reterr) {
+    DM_FREE struct dm_topology *topology = DM_NEW(struct dm_topology);
+    return check_settings(&c->settings, topology, reterr);
 }
 
 static devmgr *new_instance(uv_loop_t *loop, const struct dm_settings *settings, devmgr_event_cb cb,
@@ -258,7 +266,8 @@ static int start(devmgr *m, devmgr_error *reterr) {
 
 int dm_instance_start(uv_loop_t *loop, const struct dm_settings *settings, devmgr_event_cb cb, void *arg,
                       devmgr **ret, devmgr_error *reterr) {
-    int rc = check_settings(settings, reterr);
+    DM_FREE struct dm_topology *topology = DM_NEW(struct dm_topology);
+    int rc = check_settings(settings, topology, reterr);
     if (rc < 0)
         return rc;
     devmgr *m = new_instance(loop, settings, cb, arg);

@@ -62,15 +62,23 @@ static const struct row rows[] = {
      0,
      0,
      NULL},
-    {{"topology-policy", "POLICY", "none", "none, best-effort, restricted or single-numa-node",
-      "none, best-effort, restricted, single-numa-node", false, false, "topology-manager-policy"},
+    {{"numa-root", "DIR", "/sys/devices/system/node", "where the NUMA nodes are read when numa is empty",
+      "an absolute path", false, false, NULL},
+     TEXT,
+     AT(numa_root),
+     0,
+     0,
+     NULL},
+    /* Words that are not allowed are left to the topology: it has the kubelet's texts, and its order of checks. */
+    {{"topology-policy", "POLICY", "none", "none, best-effort, restricted or single-numa-node", "one line",
+      false, false, "topology-manager-policy"},
      TEXT,
      AT(topology_policy),
      0,
      0,
      NULL},
-    {{"topology-scope", "SCOPE", "container", "align each container or the pod as a whole", "container, pod",
-      false, false, "topology-manager-scope"},
+    {{"topology-scope", "SCOPE", "container", "align each container or the pod as a whole", "one line", false,
+      false, "topology-manager-scope"},
      TEXT,
      AT(topology_scope),
      0,
@@ -226,7 +234,7 @@ static int parse_u64(const struct row *r, const char *value, uint64_t *ret) {
 }
 
 static bool allowed_text(const struct row *r, const char *value) {
-    if (r->offset == AT(root))
+    if (r->offset == AT(root) || r->offset == AT(numa_root))
         return *value == '/';
     if (strchr(r->shown.allowed, ' ') && r->shown.fallback[0] && strchr(r->shown.allowed, ',')) {
         /* a closed list of words, "a, b, c" */

@@ -23,6 +23,7 @@ enum dm_conflicts { DM_CONFLICTS_FIRST, DM_CONFLICTS_REFUSE };
 struct dm_settings {
     char *root;             /* "/var/lib/kubelet"; plugins in root/device-plugins */
     char *numa;             /* "" = read /sys; else "0:10,20;1:20,10" */
+    char *numa_root;        /* "/sys/devices/system/node" */
     char *topology_policy;  /* "none" */
     char *topology_scope;   /* "container" */
     char *topology_options; /* "" or "K=V,K=V" (each --topology-option adds one) */

@@ -110,6 +110,15 @@ static int serve(struct daemon *d, const struct dm_daemon_options *o) {
     return 0;
 }
 
+/* Settings that contradict each other or the machine are a mistake of whoever wrote them, as a misspelt one is. */
+static int check(const struct dm_daemon_options *o) {
+    devmgr_error err;
+    if (devmgr_config_check(o->config, &err) == 0)
+        return 0;
+    fail(&err);
+    return err.code == DEVMGR_EINVALID ? 2 : 1;
+}
+
 int main(int argc, char **argv) {
     DM_CLEANUP(dm_daemon_options_free) struct dm_daemon_options options;
     struct daemon d = {0};
@@ -118,8 +127,11 @@ int main(int argc, char **argv) {
         return status;
     if (options.print_config)
         dm_daemon_options_print(&options);
-    if (options.print_config || options.check_config)
+    if (options.print_config && !options.check_config)
         return 0;
+    status = check(&options);
+    if (status || options.check_config)
+        return status;
     dm_log_init(&d.log, options.log_level, options.log_format);
     uv_loop_init(&d.loop);
     status = serve(&d, &options);
