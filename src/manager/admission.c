@@ -179,7 +179,7 @@ static enum step changed(struct dm_txn *t, struct dm_verdict *v, const char *res
     return FAILED;
 }
 
-/* DESIGN 2.7: what is held stays, whether the plugin is there or not; only a connected plugin can disown it. */
+/* What is held stays, whether the plugin is there or not; only a connected plugin can disown it. */
 static enum step check_held(struct dm_txn *t, struct dm_verdict *v, const struct dm_claim *claim,
                             uint64_t wanted) {
     const struct dm_resource *r = claim->resource;

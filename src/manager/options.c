@@ -1,4 +1,4 @@
-/* options.c -- see options.h; contract/03 §6. What counts as the same: devices and mounts with the same path in the
+/* options.c -- see options.h. What counts as the same: devices and mounts with the same path in the
  * container and on the host (permissions and read_only are not compared), envs and annotations with the same value. */
 #include "manager/options.h"
 #include "base/error.h"

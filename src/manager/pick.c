@@ -1,4 +1,4 @@
-/* pick.c -- see pick.h; contract/03 §3 rows 7 to 13 and §4. The order is stable: the same state gives the same ids. */
+/* pick.c -- see pick.h (ALLOC-17 to ALLOC-31). The order is stable: the same state gives the same ids. */
 #include "manager/pick.h"
 #include <errno.h>
 

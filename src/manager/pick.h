@@ -19,7 +19,7 @@ struct dm_picked {
     uint32_t *devices; /* ascending */
     size_t n;          /* == needed on success */
     size_t available;  /* free devices there were */
-    /* Where a preference would count (contract/03 §3, rows 10 and 12): what the plugin would be offered, and what it
+    /* Where a preference would count (ALLOC-25 and ALLOC-27): what the plugin would be offered, and what it
      * must include. Both ascending. */
     bool ask;
     uint32_t *offer, *must;

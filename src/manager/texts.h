@@ -1,7 +1,7 @@
 /* texts.h -- the kubelet's words, byte for byte, in one table; the library, the harness and the tests use it.
  *
  * Literals, so that the compiler checks their arguments where they are used. DM_TEXT_* are what the kubelet has a text
- * for (contract/03); DM_SAY_* are ours, for what it never says, in its manner. */
+ * for; DM_SAY_* are ours, for what it never says, in its manner. */
 #ifndef DM_MANAGER_TEXTS_H
 #define DM_MANAGER_TEXTS_H
 

@@ -1,4 +1,4 @@
-/* Admissions that pass: what is picked, asked, stored, shown; init containers; re-admission. ALLOC-* of contract/00. */
+/* Admissions that pass: what is picked, asked, stored, shown; init containers; re-admission. ALLOC-*. */
 #include "manager_rig.h"
 
 static const char *calls(struct rig *g) { /* since the last look: "allocate x.y/gpu: g0 g1; " */

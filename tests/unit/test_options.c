@@ -1,4 +1,4 @@
-/* Merging answers: src/manager/options.h against contract/03 §6. */
+/* Merging answers: src/manager/options.h (OPT-12 to OPT-17). */
 #include "manager/options.h"
 #include "manager_rig.h"
 

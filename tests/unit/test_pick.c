@@ -1,4 +1,4 @@
-/* Which devices: src/manager/pick.h against contract/03 §3 and §4. Devices are digits: 3 is device 3. */
+/* Which devices: src/manager/pick.h (ALLOC-17 to ALLOC-31). Devices are digits: 3 is device 3. */
 #include "check.h"
 #include "manager/pick.h"
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* Container options: PreStartContainer, cached answers, restarts. OPT-* of contract/00. */
+/* Container options: PreStartContainer, cached answers, restarts. OPT-*. */
 #include "manager_rig.h"
 
 static struct rig *prestarting(void) {

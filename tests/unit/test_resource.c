@@ -1,4 +1,4 @@
-/* Resources: lists, health, capacity, grace. Rows NODE-*, DEV-* and REG-2x of contract/00. */
+/* Resources: lists, health, capacity, grace. Rows NODE-*, DEV-* and REG-2x. */
 #include "manager_rig.h"
 #include <time.h>
 
