@@ -8,7 +8,8 @@
  *
  * (1) A part's text never changes: parts are immutable. What is remembered in a part holds only if `generation` says
  *     that this writer saw it in its last text.
- * (2) A group's key is made of its parts' serial numbers in their order; serial numbers are never used twice. */
+ * (2) A group's key is made of its parts' serial numbers in their order; serial numbers are never used twice. The
+ *     resources' key starts far from the claims': serial numbers are neighbours, a bit apart is not apart. */
 #include "checkpoint/writer.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -276,7 +277,7 @@ static uint32_t hash_claims(struct dm_checkpoint_writer *w, const struct dm_snap
 }
 
 static uint32_t hash_resources(struct dm_checkpoint_writer *w, size_t n, uint32_t h) {
-    uint64_t key = 1;
+    uint64_t key = mix(1);
     uint32_t known;
     size_t n_ids = 0, at = 0;
     for (size_t i = 0; i < n; i++) {
