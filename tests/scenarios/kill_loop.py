@@ -21,6 +21,7 @@ import multiprocessing
 import os
 import random
 import select
+import shutil
 import struct
 import subprocess
 import threading
@@ -118,8 +119,11 @@ def kill_one(node, judge, rng):
     node.kill()
     watch.close()
     there = node.checkpoint.exists()
+    complaint = judge.complaint(node.checkpoint) if there else ""
+    if complaint:
+        shutil.copytree(node.plugins, node.scratch / "refused", ignore=lambda _, names: [n for n in names if n.endswith(".sock")])
     return {"time": killed, "in_window": between_write_and_exchange(node, judge), "claims": claims_of(node.checkpoint),
-            "complaint": judge.complaint(node.checkpoint) if there else ""}
+            "complaint": complaint}
 
 
 def killer(node, pipe, seed):
@@ -305,13 +309,14 @@ def ids_of(containers):
 @scenario
 def what_was_answered_survives_kill_9_at_any_time(node):
     seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
+    print(f"# SEED={seed}")
     loop = Loop(node, seed)
     plugin = node.plugin(RESOURCE, DEVICES)
     loop.run()
     ledger = loop.ledger
     hit = ledger.hit(loop.kills)
     print(f"# {ledger.admitted} admissions and {len(ledger.gone)} releases answered, {len(loop.kills)} kills: {hit} hit an admission in "
-          f"flight, {loop.in_window} fell between write and exchange; files judged by {loop.judge.name}; SEED={seed}")
+          f"flight, {loop.in_window} fell between write and exchange; files judged by {loop.judge.name}")
     equal(ledger.refused, [], "refused admissions")
     equal(ledger.differences([(uid, id) for uid, c in node.pods().items() for id in ids_of(c)]), [], "at the end")
     equal(node.resource(RESOURCE)["reserved"], 0, "reserved at the end")
