@@ -226,11 +226,18 @@ void dm_verdict_queue_timeout(struct dm_verdict *v, const struct dm_txn *t) {
     const struct dm_resource *r = t->resource;
     const struct dm_txn *ahead = dm_queue_ahead(r->queue);
     DM_FREE char *inner = dm_printf(DM_SAY_QUEUED, r->name);
+    DM_FREE char *busy = NULL;
     char title[600];
-    const char *name = ahead ? dm_pod_title(ahead->pod, title, sizeof title) : "a pod that was canceled";
-    dm_verdict_make(
-        v, t, DEVMGR_PLUGIN_TIMEOUT, inner,
-        "its plugin (%s) still works for %s, and the time in its queue is over; look at the plugin, or "
-        "raise allocate-timeout@%s",
-        r->socket ? r->socket : "?", name, r->name);
+    if (!ahead || ahead == t)
+        busy = dm_strdup(ahead ? "was too slow with the calls before"
+                               : "still works for a pod that was canceled");
+    else if (ahead->resource == r)
+        busy = dm_printf("still works for %s", dm_pod_title(ahead->pod, title, sizeof title));
+    else
+        busy = dm_printf("waits for that of %s (serial = node), which still works for %s",
+                         ahead->resource->name, dm_pod_title(ahead->pod, title, sizeof title));
+    dm_verdict_make(v, t, DEVMGR_PLUGIN_TIMEOUT, inner,
+                    "its plugin (%s) %s, and the time in its queue is over; look at the plugin, or raise "
+                    "allocate-timeout@%s",
+                    r->socket ? r->socket : "?", busy, r->name);
 }

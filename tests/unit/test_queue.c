@@ -80,6 +80,12 @@ TEST(serial_node_is_one_call_in_all) {
     rig_answer(g, rig_last(g), 0, "");
     CHECK_INT(p->verdict, DEVMGR_ADMITTED);
     CHECK_INT(n_open(g), 1);
+    struct outcome *r = rig_admit(g, "r", "c x.y/a=1");
+    rig_pass(g, 60000);
+    CHECK_INT(r->cause, DEVMGR_PLUGIN_TIMEOUT);
+    CHECK(strstr(r->detail,
+                 "its plugin (plugin.sock) waits for that of x.y/b (serial = node), which still works for "
+                 "default/q"));
     rig_answer(g, rig_last(g), 0, "");
     CHECK_INT(q->verdict, DEVMGR_ADMITTED);
     rig_free(g);
@@ -216,6 +222,30 @@ TEST(a_call_that_was_not_sent_yet_is_just_dropped) {
     rig_admit(g, "q", "c x.y/a=1");
     CHECK_INT((int)g->n_calls, 1);
     devmgr_pod_free(p);
+    rig_free(g);
+}
+
+TEST(a_turn_that_comes_too_late_is_a_timeout_even_before_the_tick) {
+    struct rig *g = held("allocate-timeout@x.y/a=10s");
+    rig_admit(g, "p", "c x.y/a=1");
+    struct outcome *q = rig_admit(g, "q", "c x.y/a=1");
+    g->mono += 10000; /* the loop was busy */
+    dm_manager_time(g->m, g->mono, g->unix_us);
+    rig_answer(g, rig_last(g), 0, "");
+    CHECK_INT(q->cause, DEVMGR_PLUGIN_TIMEOUT);
+    CHECK(strstr(q->detail, "its plugin (plugin.sock) was too slow with the calls before, and the time"));
+    rig_free(g);
+}
+
+TEST(releasing_a_container_cancels_the_admission_that_names_it) {
+    struct rig *g = held(NULL);
+    struct outcome *p = rig_admit(g, "p", "c x.y/a=1; d x.y/b=1");
+    rig_release(g, "p", "other");
+    CHECK_INT(p->told, 0);
+    rig_release(g, "p", "d");
+    CHECK_INT(p->verdict, DEVMGR_CANCELED);
+    CHECK_STR(rig_resources(g),
+              "x.y/a 4/4 held 0 reserved 0 connected; x.y/b 4/4 held 0 reserved 0 connected");
     rig_free(g);
 }
 
