@@ -6,18 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Control characters, and bytes that are no UTF-8 (a value was cut inside a character), become '?'. */
-static void make_one_line(char *message) {
-    for (char *p = message, *end = message + strlen(message); p < end;) {
-        size_t n = 1, left = (size_t)(end - p);
-        while (n < 4 && n < left && !dm_text_utf8(p, n))
-            n++;
-        if (!dm_text_utf8(p, n) || (unsigned char)*p < ' ' || *p == 0x7f)
-            *p = '?', n = 1;
-        p += n;
-    }
-}
-
 int dm_error_set(devmgr_error *reterr, int code, const char *format, ...) {
     va_list ap;
     if (!reterr)
@@ -26,7 +14,7 @@ int dm_error_set(devmgr_error *reterr, int code, const char *format, ...) {
     va_start(ap, format);
     vsnprintf(reterr->message, sizeof reterr->message, format, ap);
     va_end(ap);
-    make_one_line(reterr->message);
+    dm_text_one_line(reterr->message);
     return code;
 }
 

@@ -129,6 +129,17 @@ bool dm_text_utf8(const void *data, size_t len) {
     return true;
 }
 
+void dm_text_one_line(char *message) {
+    for (char *p = message, *end = message + strlen(message); p < end;) {
+        size_t n = 1, left = (size_t)(end - p);
+        while (n < 4 && n < left && !dm_text_utf8(p, n))
+            n++;
+        if (!dm_text_utf8(p, n) || (unsigned char)*p < ' ' || *p == 0x7f)
+            *p = '?', n = 1;
+        p += n;
+    }
+}
+
 bool dm_text_match(const char *pattern, const char *text) {
     const char *star = NULL, *retry = NULL;
     while (*text) {

@@ -14,6 +14,8 @@ int dm_text_duration(const char *text, uint64_t *ret_ms);
 char *dm_text_duration_format(uint64_t ms, char *out, size_t size);
 /* As Go's utf8.Valid: no surrogates, no overlong forms, at most U+10FFFF. */
 bool dm_text_utf8(const void *data, size_t len);
+/* Control characters, and bytes that are no UTF-8 (a value was cut inside a character), become '?': in place. */
+void dm_text_one_line(char *text);
 /* Shell pattern with `*` only: "example.com/" and a star. */
 bool dm_text_match(const char *pattern, const char *text);
 /* Decimal, no sign, no blanks, fits. 0 or -EINVAL. */
