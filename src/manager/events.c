@@ -4,6 +4,7 @@
  * (2) A subject (resource, claim) is in the queue at most once; it shows the state at the time it is handed out.
  * (3) SAVE comes when nothing else is due, so that one write takes all changes of a drain. */
 #include "manager/events.h"
+#include "base/text.h"
 #include "manager/answer.h"
 #include "manager/call.h"
 #include "manager/resource.h"
@@ -37,6 +38,7 @@ __attribute__((format(printf, 5, 0))) static void say(struct dm_manager *m, int 
     struct dm_act_event *e = dm_event_new(type);
     char text[2048];
     vsnprintf(text, sizeof text, format, ap);
+    dm_text_one_line(text);
     e->event.level = level;
     e->event.resource = dm_pages_text(&e->pages, resource);
     e->event.message = dm_pages_text(&e->pages, text);

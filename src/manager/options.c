@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include <string.h>
 
 enum kind { ENV, ANNOTATION, MOUNT, DEVICE, CDI, KINDS };
@@ -22,10 +23,11 @@ struct entry {
 
 static void conflict(struct merge *m, enum kind kind, const char *name, const struct entry *first,
                      const char *value, const char *resource) {
-    m->out->n_conflicts++;
-    if (!m->out->conflict)
-        m->out->conflict = dm_printf("%s \"%.200s\": %s has \"%.200s\", %s has \"%.200s\"", kind_names[kind],
-                                     name, first->resource, first->value, resource, value);
+    if (m->out->n_conflicts++)
+        return;
+    m->out->conflict = dm_printf("%s \"%.200s\": %s has \"%.200s\", %s has \"%.200s\"", kind_names[kind],
+                                 name, first->resource, first->value, resource, value);
+    dm_text_one_line(m->out->conflict);
 }
 
 /* True: the name is new. */

@@ -28,6 +28,7 @@ static void fill(struct dm_verdict *v, const struct dm_txn *t, int cause, const 
     v->message =
         cause == DEVMGR_NO_AFFINITY ? dm_strdup(DM_TEXT_NO_AFFINITY) : dm_printf(DM_TEXT_ADMISSION, inner);
     v->detail = dm_buf_steal(detail);
+    dm_text_one_line(v->detail); /* values of strangers are in it */
     v->container = c ? dm_strdup(c->name) : NULL;
     v->resource = c && t->limit < c->n_limits ? dm_strdup(c->limits[t->limit].resource) : NULL;
 }

@@ -294,6 +294,21 @@ TEST(P29_a_conflict_is_told_once_and_the_first_wins) {
     rig_free(g);
 }
 
+TEST(what_strangers_say_does_not_break_the_line) {
+    struct rig *g = two_plugins(NULL, "");
+    g->hold_calls = 1;
+    g->events[0] = 0;
+    struct outcome *o = rig_admit(g, "p", "main x.y/a=1");
+    rig_answer(g, rig_last(g), DM_UNKNOWN, "one\ntwo \033[31m");
+    CHECK_STR(o->message,
+              LF "rpc error: code = Unknown desc = one\ntwo \033[31m" WU); /* the kubelet's, as it is */
+    CHECK(strstr(o->detail, "with Unknown: one?two ?[31m; the plugin's log says more"));
+    dm_manager_note(g->m, "x.y/a", 4, "one\ntwo");
+    rig_drain(g);
+    CHECK(strstr(g->events, "plugin x.y/a: one?two; "));
+    rig_free(g);
+}
+
 TEST(W08_a_failure_at_each_call_gives_back_everything) {
     for (int fail_at = 0; fail_at < 8; fail_at++) {
         struct rig *g = two_plugins(NULL, "preferred");
