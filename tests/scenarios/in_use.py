@@ -28,8 +28,11 @@ def enter_namespace():
     """Becomes this program again, where the default paths are scratch; exit 77 where that is not allowed."""
     user = [] if os.geteuid() == 0 else ["--map-root-user"]
     again = [sys.executable, os.path.abspath(__file__), *sys.argv[1:]]
-    done = subprocess.run(["unshare", *user, "--mount", "--propagation", "private", "sh", "-c", PRIVATE, "sh", *again],
-                          env={**os.environ, "IN_USE_INSIDE": "1"}, check=False)
+    unshare = ["unshare", *user, "--mount", "--propagation", "private"]
+    if subprocess.run([*unshare, "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        print("no right to a mount namespace here")
+        sys.exit(77)
+    done = subprocess.run([*unshare, "sh", "-c", PRIVATE, "sh", *again], env={**os.environ, "IN_USE_INSIDE": "1"}, check=False)
     sys.exit(done.returncode if done.returncode >= 0 else 1)
 
 
