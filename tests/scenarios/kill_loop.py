@@ -3,10 +3,10 @@
 
 A killer process owns the daemon: starts it, kills it (SIGKILL), looks at the checkpoint as it lies there, starts it
 again. Half of the kills come at a random time, half when inotify says that the temporary file was made. Meanwhile
-admitters admit, release and admit again. After each kill, before the restart: the file is accepted (by the kubelet's
-own code when KUBELET_CHECKPOINT names the program that `make interop` builds), holds each answered admission with the
-very devices that were answered, none of the answered releases, and no device twice. After each restart: `devmgrctl pods`
-says the same at once.
+admitters admit, release and admit again. After each kill, before the restart: the file and the one before it are
+accepted (by the kubelet's own code when KUBELET_CHECKPOINT names the program that `make interop` builds); the file holds
+each answered admission with the very devices that were answered, none of the answered releases, and no device twice.
+After each restart: `devmgrctl pods` says the same at once.
 
 What a kill hit is counted from what it left behind, never from what was meant:
   in flight   an admission that had begun before the kill ended after it without an answer, though it had a connection
@@ -34,7 +34,8 @@ ADMISSIONS = int(os.environ.get("ADMISSIONS", "50"))
 IN_FLIGHT, IN_WINDOW = KILLS * 3 // 10, KILLS // 10
 MOST_KILLS = KILLS * 5
 ADMITTERS = 4
-RESOURCE, DEVICES, MOST_HELD = "example.com/gpu", 1000, 300
+RESOURCE, DEVICES = "example.com/gpu", 1000
+MOST_HELD = (5, 40, 300)  # pods, one of these per run
 UNANSWERED = 1  # devmgrctl's exit code when the call itself failed
 IN_CREATE = 0x100
 
@@ -118,8 +119,9 @@ def kill_one(node, judge, rng):
     killed = time.monotonic()
     node.kill()
     watch.close()
-    there = node.checkpoint.exists()
-    complaint = judge.complaint(node.checkpoint) if there else ""
+    previous = node.plugins / f".{node.checkpoint.name}.prev"
+    complaint = "".join(f"{file.name}: {judge.complaint(file)}" for file in (node.checkpoint, previous)
+                        if file.exists() and judge.complaint(file))
     if complaint:
         shutil.copytree(node.plugins, node.scratch / "refused", ignore=lambda _, names: [n for n in names if n.endswith(".sock")])
     return {"time": killed, "in_window": between_write_and_exchange(node, judge), "claims": claims_of(node.checkpoint),
@@ -174,8 +176,8 @@ class Killer:
 class Ledger:
     """What was answered to whom. Changed by the admitters, read at each kill."""
 
-    def __init__(self):
-        self.lock = threading.Lock()
+    def __init__(self, most_held):
+        self.lock, self.most_held = threading.Lock(), most_held
         self.held = {}  # uid: ids, answered, and no release of it begun
         self.gone = set()  # uids whose release was answered
         self.unanswered = []  # (began, ended) of admissions that had a connection
@@ -190,7 +192,7 @@ class Ledger:
     def take_old(self, rng):
         """A pod to be released now, or None."""
         with self.lock:
-            if len(self.held) < 8 or (len(self.held) < MOST_HELD and rng.random() < 0.8):
+            if not self.held or (len(self.held) < self.most_held and rng.random() < 0.8):
                 return None
             uid = rng.choice(sorted(self.held))
             del self.held[uid]
@@ -261,7 +263,8 @@ def admitter(node, ledger, stop, seed):
 
 class Loop:
     def __init__(self, node, seed):
-        self.node, self.ledger, self.judge = node, Ledger(), Judge()
+        self.node, self.judge = node, Judge()
+        self.ledger = Ledger(random.Random(seed).choice(MOST_HELD))
         self.killer = Killer(node, seed)  # before there are threads: it is forked
         self.kills, self.in_window = [], 0
         self.stop = threading.Event()
@@ -311,18 +314,20 @@ def what_was_answered_survives_kill_9_at_any_time(node):
     seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
     print(f"# SEED={seed}")
     loop = Loop(node, seed)
-    plugin = node.plugin(RESOURCE, DEVICES)
+    plugins = [node.plugin(RESOURCE, DEVICES), node.plugin("example.com/other", 8, "--fault", "list:flap")]
     loop.run()
     ledger = loop.ledger
     hit = ledger.hit(loop.kills)
-    print(f"# {ledger.admitted} admissions and {len(ledger.gone)} releases answered, {len(loop.kills)} kills: {hit} hit an admission in "
-          f"flight, {loop.in_window} fell between write and exchange; files judged by {loop.judge.name}")
+    print(f"# {ledger.admitted} admissions (at most {ledger.most_held} pods at once) and {len(ledger.gone)} releases answered, "
+          f"{len(loop.kills)} kills: {hit} hit an admission in flight, {loop.in_window} fell between write and exchange; "
+          f"files judged by {loop.judge.name}")
     equal(ledger.refused, [], "refused admissions")
     equal(ledger.differences([(uid, id) for uid, c in node.pods().items() for id in ids_of(c)]), [], "at the end")
     equal(node.resource(RESOURCE)["reserved"], 0, "reserved at the end")
     true(len(loop.kills) >= KILLS and ledger.admitted >= ADMISSIONS, f"{len(loop.kills)} kills, {ledger.admitted} admissions")
     true(hit >= IN_FLIGHT and loop.in_window >= IN_WINDOW, f"{hit} kills in flight, {loop.in_window} in the window")
-    plugin.stop()
+    for plugin in plugins:
+        plugin.stop()
     equal(loop.killer.end(), [], "how the daemons ended")
 
 
