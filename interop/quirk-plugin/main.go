@@ -62,7 +62,8 @@ func (p *process) listen() error {
 	if err != nil {
 		return err
 	}
-	p.server, p.serving = grpc.NewServer(), newServer(p.q)
+	p.serving = newServer(p.q)
+	p.server = grpc.NewServer(grpc.UnaryInterceptor(p.serving.checkUnary), grpc.StreamInterceptor(p.serving.checkStream))
 	api.RegisterDevicePluginServer(p.server, p.serving)
 	go p.server.Serve(listener)
 	if p.q.selfDial {

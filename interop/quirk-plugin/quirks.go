@@ -18,6 +18,7 @@ type quirks struct {
 	answer                                       string
 	registerOptions, options                     string
 	freshEndpoint, dieOnFailedRegister, selfDial bool
+	strictAuthority                              bool
 	registerAs                                   string
 }
 
@@ -74,6 +75,7 @@ func parseQuirks() *quirks {
 	word(&q.options, "options", "in GetDevicePluginOptions", "nil", "preferred", "prestart", "all", "unimplemented")
 	flag.BoolVar(&q.dieOnFailedRegister, "die-on-failed-register", false, "exit 2 when Register fails")
 	flag.BoolVar(&q.selfDial, "self-dial", false, "a blocking dial of the own socket, 5 s, before Register")
+	flag.BoolVar(&q.strictAuthority, "strict-authority", false, "serve only calls whose :authority is a host name, as Rust's h2 does")
 	flag.Parse()
 	return q
 }

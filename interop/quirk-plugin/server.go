@@ -11,7 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	api "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
 )
@@ -26,6 +28,31 @@ type server struct {
 
 func newServer(q *quirks) *server {
 	return &server{q: q, stopping: make(chan struct{}), leaving: make(chan chan struct{})}
+}
+
+// checkAuthority refuses what Rust's h2 takes for a protocol error: a path, escaped or not.
+func (s *server) checkAuthority(ctx context.Context) error {
+	headers, _ := metadata.FromIncomingContext(ctx)
+	authority := strings.Join(headers[":authority"], " ")
+	if s.q.strictAuthority && (authority == "" || strings.ContainsAny(authority, "/% ")) {
+		say("authority", "refused", authority)
+		return status.Errorf(codes.Internal, ":authority %q is no host", authority)
+	}
+	return nil
+}
+
+func (s *server) checkUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	if err := s.checkAuthority(ctx); err != nil {
+		return nil, err
+	}
+	return handler(ctx, req)
+}
+
+func (s *server) checkStream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	if err := s.checkAuthority(stream.Context()); err != nil {
+		return err
+	}
+	return handler(srv, stream)
 }
 
 func optionsOf(what string) *api.DevicePluginOptions {

@@ -44,6 +44,26 @@ def any_authority_is_accepted(node):
         quirk(node, "-authority", kind, "-endpoint", f"{kind}.sock").leave(node)
 
 
+@scenario
+def our_own_authority_is_a_host_name(node):
+    node.start()
+    plugin = quirk(node, "-strict-authority", "-options", "all")
+    admitted(node, "a")
+    node.options("a")
+    equal("authority" in plugin.seen(), False, "it refused a call")
+
+
+@scenario
+def two_instances_the_new_one_ends_first(node):
+    node.start()
+    old = quirk(node)
+    new = quirk(node, "-endpoint", "new.sock", whole=False)
+    new.event(event="listed")
+    new.stop()
+    node.wait_for(RESOURCE, plugin="gone", allocatable=0)
+    true(old.running() and "broke" not in old.seen(), "the old stream is left alone")
+
+
 def answers(node, kind, permissions="mrw"):
     node.start()
     plugin = quirk(node, "-answer", kind)
