@@ -5,6 +5,7 @@
 #   make unit       the unit tests alone         make asan      check under ASan + UBSan
 #   make tsan       unit tests under TSan        make fuzz      each fuzzer FUZZ_SECONDS long
 #   make lint       format, include rules, ...   make format    clang-format in place
+#   make contract   the kubelet's behaviours one by one: which test proves each, or why we differ
 #   make interop    the real kubelet's code and plugins beside ours (Go)
 #   make bench      measurements                 make deps      install what building needs and is missing
 #   make install    PREFIX= DESTDIR=             make uninstall takes away what install put there
@@ -134,6 +135,9 @@ unit: $(TESTS)
 	@tests/run $(TESTS)
 check: all $(TESTS) $(CORPORA) $(if $(SAN),,stage)
 	@tests/run $(TESTS) $(CORPORA) $(SCRIPTS)
+contract: all $(TESTS)
+	@tests/run $$(tools/contract --programs) >$(BUILD)/contract.log 2>&1 || { cat $(BUILD)/contract.log; echo; }
+	@tools/contract
 stage: all
 	@rm -rf $(BUILD)/stage && $(MAKE) --no-print-directory DESTDIR= PREFIX=$(abspath $(BUILD)/stage) install >/dev/null
 demo: all
@@ -201,6 +205,6 @@ clean:
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
 FORCE:
-.PHONY: default all unit check stage demo asan tsan fuzz interop bench lint format install uninstall deps dist clean help FORCE
+.PHONY: default all unit check contract stage demo asan tsan fuzz interop bench lint format install uninstall deps dist clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

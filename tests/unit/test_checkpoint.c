@@ -161,6 +161,18 @@ static char *signed_text(const char *text) {
     return dm_buf_steal(&out);
 }
 
+TEST(CKPT_08_nodes_are_hashed_by_number_and_ids_as_written) {
+    struct dm_kubelet_file f;
+    struct dm_buf text = {0};
+    DM_FREE char *file = signed_text(two_entries);
+    CHECK_INT(dm_kubelet_read(span(file), &f, &err), 0);
+    dm_go_text_data(&text, &f.data);
+    CHECK(strstr(text.data,
+                 "DeviceIDs:(checkpoint.DevicesPerNUMA)map[-1:[n] 0:[b a] 2:[b] 10:[z]] AllocResp:"));
+    dm_buf_free(&text);
+    dm_kubelet_file_free(&f);
+}
+
 TEST(a_kubelets_file_becomes_claims_resources_and_unnamed_pods) {
     struct dm_snapshot *s;
     DM_FREE char *text = signed_text(two_entries);

@@ -244,7 +244,7 @@ TEST(the_copy_is_always_a_durable_one) {
     dm_store_close(store);
 }
 
-TEST(a_temporary_file_of_a_crash_is_swept_at_open) {
+TEST(CKPT_12_a_temporary_file_of_a_crash_is_swept_at_open) {
     new_folder();
     put(DM_CHECKPOINT_TMP, "half a fi");
     put(DM_CHECKPOINT_OLD, "x");
@@ -296,7 +296,7 @@ TEST(CKPT_14_no_file_is_an_empty_state_and_an_old_copy_does_not_count) {
     dm_store_close(store);
 }
 
-TEST(CKPT_15_a_damaged_file_is_set_aside_and_the_copy_before_it_is_used) {
+TEST(CKPT_15_22_a_damaged_file_is_set_aside_and_the_copy_before_it_is_used) {
     struct dm_store *store;
     struct dm_load l;
     new_folder();
@@ -577,7 +577,7 @@ static void kill_each(bool damaged) {
     }
 }
 
-TEST(no_kill_loses_the_state) {
+TEST(CKPT_12_no_kill_loses_the_state) {
     kill_each(false);
     no_exchange = true;
     kill_each(false);
