@@ -90,7 +90,8 @@ static const char *describe(const devmgr_event *ev, struct dm_buf *out) {
 void dm_log_event(const struct dm_log *log, const devmgr_event *ev) {
     DM_CLEANUP(dm_buf_free) struct dm_buf made = {0};
     bool told = ev->type == DEVMGR_EV_LOG || ev->type == DEVMGR_EV_PLUGIN;
-    int level = told ? ev->level : ev->type == DEVMGR_EV_CLAIM_HEALTH ? WARNING : INFO;
+    bool ill = ev->type == DEVMGR_EV_CLAIM_HEALTH && ev->claim && ev->claim->health != DEVMGR_HEALTHY;
+    int level = told ? ev->level : ill ? WARNING : INFO;
     if (level > log->level)
         return;
     print(log, &(struct line){level, ev->unix_ms, devmgr_event_name(ev->type), describe(ev, &made),

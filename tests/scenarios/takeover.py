@@ -82,4 +82,16 @@ def a_pod_keeps_its_devices_over_a_take_over(node):
     equal([call["rpc"] for call in takeovers.old.calls()], [])
 
 
+@scenario
+def a_held_device_that_is_well_again_is_no_warning(node):
+    node.start()
+    plugin = node.plugin(RESOURCE, 1, manual=True)
+    plugin.register()
+    node.wait_for(RESOURCE, 1)
+    node.admit(pod("held", {RESOURCE: 1}))
+    for word, level in (("Unhealthy", "warning"), ("Healthy", "info")):
+        plugin.health("dev-00000", word)
+        until(lambda: f"{level}: {RESOURCE}: device dev-00000 of pod default/held container main is {word}" in node.daemon.stderr())
+
+
 main(__file__)
