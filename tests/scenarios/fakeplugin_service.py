@@ -129,7 +129,8 @@ def list_faults_do_what_they_say(node):
         ("list:crash", {"capacity": 0, "allocatable": 0, "plugin": "gone"}),
     ]:
         name = "example.com/" + fault.replace(":", "-").replace("=", "-").lower()
-        plugin = node.plugin(name, 4, "--fault", fault)
+        lives = fault != "list:crash"  # that one may be gone before it could say that it registered
+        plugin = node.plugin(name, 4, "--fault", fault, wait=lives)
         node.wait_for(name, **want)
         plugin.kill()
 
