@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 #include <uv.h>
@@ -80,6 +81,15 @@ static void start_signals(struct daemon *d) {
     uv_signal_start(&d->interrupt, on_signal, SIGINT);
 }
 
+/* A connection takes two descriptors, and the usual soft limit of 1024 is for programs that use select. */
+static void raise_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static int fail(const devmgr_error *err) {
     fprintf(stderr, "devmgrd: %s\n", err->message);
     return 1;
@@ -133,6 +143,7 @@ int main(int argc, char **argv) {
     if (status || options.check_config)
         return status;
     dm_log_init(&d.log, options.log_level, options.log_format);
+    raise_descriptor_limit();
     uv_loop_init(&d.loop);
     status = serve(&d, &options);
     uv_loop_close(&d.loop);
