@@ -130,8 +130,11 @@ int devmgr_explain(devmgr *m, const devmgr_pod *pod, int (*write)(void *, const 
 }
 
 int devmgr_metrics(devmgr *m, int (*write)(void *, const char *text, size_t n), void *arg) {
-    (void)m, (void)write, (void)arg;
-    return -ENOSYS;
+    DM_CLEANUP(dm_buf_free) struct dm_buf text = {0};
+    if (closing(m))
+        return -ECANCELED;
+    dm_registration_metrics(m->registration, &text);
+    return text.len ? write(arg, text.data, text.len) : 0;
 }
 
 int devmgr_add_provider(devmgr *m, const devmgr_provider *p) {

@@ -14,12 +14,15 @@ struct open_call {
     uint64_t id;
     enum dm_rpc_kind rpc;
     char *resource;
+    uint64_t begun; /* uv_hrtime */
     bool cancelled;
 };
 
 static void answer(struct open_call *c, struct dm_call_result *result) {
     struct dm_registration *r = c->r;
     result->id = c->id;
+    if (c->rpc == DM_RPC_ALLOCATE)
+        dm_metrics_allocated(&r->metrics, c->resource, uv_hrtime() - c->begun);
     dm_list_remove(&c->node);
     r->events->answered(r->self, result);
     free(c->resource), free(c);
@@ -109,7 +112,11 @@ static void dispatch(struct open_call *c, const struct dm_call *call) {
 void dm_registration_call(struct dm_registration *r, const struct dm_call *call) {
     struct dm_plugin *p = dm_map_get(&r->current, call->resource);
     struct open_call *c = DM_NEW(struct open_call);
-    *c = (struct open_call){.r = r, .id = call->id, .rpc = call->rpc, .resource = dm_strdup(call->resource)};
+    *c = (struct open_call){.r = r,
+                            .id = call->id,
+                            .rpc = call->rpc,
+                            .resource = dm_strdup(call->resource),
+                            .begun = uv_hrtime()};
     dm_list_init(&c->node);
     if (p && p->generation == call->generation) {
         c->plugin = p;

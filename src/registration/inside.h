@@ -17,6 +17,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "registration/folder.h"
+#include "registration/metrics.h"
 #include "registration/registration.h"
 #include "rpc/client.h"
 #include "rpc/server.h"
@@ -37,6 +38,7 @@ struct dm_registration {
     struct dm_map current;  /* resource -> dm_plugin */
     size_t registering;     /* plugins that are CONNECTING or ASKING */
     uint64_t generations;   /* the last one given out */
+    struct dm_metrics metrics;
 
     struct dm_list calls;  /* dm_open_call with a plugin */
     struct dm_list unsent; /* dm_open_call to nobody: answered when `soon` fires */

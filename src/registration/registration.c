@@ -50,6 +50,7 @@ int dm_registration_new(struct dm_rpc *rpc, const struct dm_settings *settings,
     struct dm_registration *r = DM_NEW(struct dm_registration);
     *r = (struct dm_registration){
         .rpc = rpc, .settings = settings, .events = events, .self = self, .folder = folder, .handles = 2};
+    r->metrics.max = settings->max_resources;
     dm_list_init(&r->plugins), dm_list_init(&r->calls);
     dm_list_init(&r->unsent), dm_list_init(&r->lines);
     uv_timer_init(dm_rpc_loop(rpc), &r->watch);
@@ -86,6 +87,10 @@ int dm_registration_check(struct dm_registration *r, devmgr_error *reterr) {
         "device registration error: device plugin registration gRPC server failed and no device plugins "
         "can register: %.800s",
         r->trouble.message);
+}
+
+void dm_registration_metrics(const struct dm_registration *r, struct dm_buf *out) {
+    dm_metrics_write(&r->metrics, out);
 }
 
 /* ---- is the socket still ours? ------------------------------------------------------------------------------------- */
@@ -152,6 +157,7 @@ static void on_handle_closed(uv_handle_t *handle) {
     void *arg = r->closed_arg;
     dm_folder_free(r->folder); /* the lock */
     dm_map_free(&r->current);
+    dm_metrics_free(&r->metrics);
     free(r);
     if (closed)
         closed(arg);

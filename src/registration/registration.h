@@ -6,6 +6,7 @@
  * pods. Loop thread only; events come on the loop, never inside a call. */
 #ifndef DM_REGISTRATION_REGISTRATION_H
 #define DM_REGISTRATION_REGISTRATION_H
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/plugin.h"
 #include "base/settings.h"
@@ -41,6 +42,9 @@ int dm_registration_new(struct dm_rpc *rpc, const struct dm_settings *settings,
 int dm_registration_serve(struct dm_registration *r, void (*folder_moved)(void *self), devmgr_error *reterr);
 /* Health of registering (healthz): 0, or what is wrong. */
 int dm_registration_check(struct dm_registration *r, devmgr_error *reterr);
+
+/* What the kubelet counts of plugins, in Prometheus text format, appended to `out`. */
+void dm_registration_metrics(const struct dm_registration *r, struct dm_buf *out);
 
 /* One RPC to the endpoint of that generation. Strings are copied. The result comes through `answered`, also when the
  * endpoint is not there (UNAVAILABLE). */

@@ -186,7 +186,7 @@ TEST(DEV_05_a_list_of_more_than_four_mebibytes_is_a_list) {
     fake_register(&f, GPU);
     memset(id, 'x', sizeof id);
     for (int i = 0; i < 6000; i++) {
-        snprintf(id + sizeof id - 8, 8, "%07d", i);
+        snprintf(id + sizeof id - 8, 8, "%07u", (unsigned)i % 10000000u);
         put_device(&list, id, "Healthy", -2);
     }
     CHECK(list.len > 4 << 20);

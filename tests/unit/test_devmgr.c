@@ -102,6 +102,23 @@ TEST(a_pod_without_devices_is_admitted_with_no_plugin_there) {
     world_end(&w);
 }
 
+static int never_written(void *arg, const char *text, size_t n) {
+    (void)arg, (void)text, (void)n;
+    return -EPIPE;
+}
+
+TEST(metrics_of_nothing_are_no_text) {
+    struct world w = {0};
+    world_open(&w);
+    CHECK_INT(devmgr_metrics(w.m, never_written, NULL), 0);
+    w.in_call = true;
+    devmgr_close(w.m, on_closed, &w);
+    w.in_call = false;
+    CHECK_INT(devmgr_metrics(w.m, never_written, NULL), -ECANCELED);
+    uv_run(&w.loop, UV_RUN_DEFAULT);
+    world_end(&w);
+}
+
 TEST(a_resource_that_nobody_registered_is_not_yet_and_named) {
     struct world w = {0};
     world_open(&w);
