@@ -172,9 +172,10 @@ int dm_manager_init_done(struct dm_manager *m, const char *uid, devmgr_done_cb c
 
 /* ---- sync -------------------------------------------------------------------------------------------------------------- */
 
-/* In flight, or admitted after the caller began to list: its list cannot know the pod. */
-static bool too_young(const struct dm_pod *p, uint64_t as_of) {
-    return p->txn || p->revision > as_of;
+/* In flight, or admitted after the caller began to list: its list cannot know the pod. The file has a pod's revision from
+ * a moment before it was told; a list begun before this start may be older than that, so it says nothing of such a pod. */
+static bool too_young(const struct dm_manager *m, const struct dm_pod *p, uint64_t as_of) {
+    return p->txn || p->revision > as_of || (p->restored && as_of < m->opened);
 }
 
 static size_t doomed(const struct dm_manager *m, const struct dm_map *live, uint64_t as_of,
@@ -182,7 +183,7 @@ static size_t doomed(const struct dm_manager *m, const struct dm_map *live, uint
     size_t n = 0;
     struct dm_pod **list = dm_alloc_array(m->n_pods, sizeof *list);
     for (size_t i = 0; i < m->n_pods; i++)
-        if (!dm_map_get(live, m->pods[i]->uid) && !too_young(m->pods[i], as_of))
+        if (!dm_map_get(live, m->pods[i]->uid) && !too_young(m, m->pods[i], as_of))
             list[n++] = m->pods[i];
     *ret = list;
     return n;

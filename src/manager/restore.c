@@ -19,6 +19,7 @@ static void restore_pod(struct dm_manager *m, const struct dm_saved_pod *s) {
     struct dm_pod *p = dm_pods_get(m, s->uid);
     dm_pod_name(p, s->namespace_, s->name, s->tag);
     p->revision = s->revision;
+    p->restored = true;
     p->init_done = s->init_done;
     for (size_t i = 0; i < s->n_containers; i++) {
         if (dm_pod_get_container(p, s->containers[i].name))
@@ -143,6 +144,7 @@ static void restore_claims(struct dm_manager *m, const struct dm_snapshot *s) {
 void dm_manager_restore(struct dm_manager *m, const struct dm_snapshot *s, enum dm_start start) {
     if (s->revision >= m->revision)
         m->revision = s->revision + 1;
+    m->opened = m->revision;
     for (size_t i = 0; i < s->n_resources; i++)
         restore_resource(m, s->resources[i]);
     for (size_t i = 0; i < s->n_pods; i++)

@@ -112,6 +112,7 @@ struct dm_pod {
     char *uid, *namespace_, *name, *tag;
     uint64_t revision;       /* at which it was admitted */
     uint64_t saved_revision; /* of an admission that waits for its save; a little before `revision` */
+    bool restored;           /* from the checkpoint: what `revision` it was told as is not known exactly */
     bool admitted;           /* false: only an admission in flight knows it */
     bool init_done;
     struct dm_txn *txn;
@@ -207,6 +208,7 @@ struct dm_manager {
     const struct dm_settings *settings;
     dm_answer_decoder decode;
     uint64_t mono, unix_us, revision, numbers;
+    uint64_t opened; /* revision at which the checkpoint had been taken over */
     bool closed, settling;
 
     struct dm_map resource_by_name, pod_by_uid;

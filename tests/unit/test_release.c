@@ -137,6 +137,18 @@ TEST(sync_releases_what_does_not_live) {
     rig_free(g);
 }
 
+TEST(a_sync_begun_before_a_restart_spares_what_the_restart_brought_back) {
+    struct rig *g = rig_new(NULL);
+    rig_plugin(g, "x.y/a", "a0 a1", "");
+    uint64_t as_of = dm_manager_revision(g->m);
+    rig_admit(g, "p", "c x.y/a=1");
+    as_of++; /* at least what is on disk for the pod, less than what was told */
+    rig_restart(g, DM_START_LOADED);
+    CHECK_STR(rig_sync(g, "", as_of, 0)->uids, "");
+    CHECK_STR(rig_sync(g, "", dm_manager_revision(g->m), 0)->uids, "p");
+    rig_free(g);
+}
+
 TEST(sync_leaves_pods_alone_that_came_after_as_of_or_are_in_flight) {
     struct rig *g = three_pods();
     uint64_t as_of = dm_manager_revision(g->m);
