@@ -6,7 +6,7 @@ enum { PODS = 12, RESOURCES = 3, DEVICES = 6 };
 static const char *const resources[RESOURCES] = {"x.y/a", "x.y/b", "x.y/c"};
 
 struct pod {
-    char uid[8];
+    char uid[16];
     struct outcome *pending; /* admission in flight */
     int seen;                /* its outcome was looked at */
     int admitted;
