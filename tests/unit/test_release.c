@@ -88,6 +88,50 @@ TEST(release_of_one_container_keeps_the_others) {
     rig_free(g);
 }
 
+struct order { /* how often the others had been told when the release was */
+    const struct outcome *others[4];
+    int told[4], released;
+};
+
+static void on_released_last(void *arg, int status, const char *const *uids, size_t n,
+                             const devmgr_error *err) {
+    struct order *o = arg;
+    (void)status, (void)uids, (void)n, (void)err;
+    o->released++;
+    for (size_t i = 0; i < DM_COUNT(o->others); i++)
+        o->told[i] = o->others[i]->told;
+}
+
+TEST(the_callback_of_a_release_is_the_last_that_names_the_pod) {
+    struct rig *g = rig_new(NULL);
+    rig_plugin(g, "x.y/a", "a0 a1 a2 a3", "prestart");
+    rig_admit(g, "p", "init:i x.y/a=2; c x.y/a=1");
+    g->hold_calls = g->hold_saves = 1;
+    struct order o = {.others = {rig_init_done(g, "p"), rig_options(g, "p", "c", 0),
+                                 rig_admit(g, "p", "d x.y/a=1"), rig_release(g, "p", "stranger")}};
+    CHECK_INT(g->n_calls, 4); /* PreStartContainer for c and Allocate for d are open */
+    dm_manager_release(g->m, "p", NULL, on_released_last, &o);
+    rig_drain(g);
+    CHECK_INT(o.released, 0);
+    rig_saved(g, 0); /* what began before the release */
+    rig_drain(g);
+    rig_saved(g, 0);
+    rig_drain(g);
+    CHECK_INT(o.released, 1);
+    for (size_t i = 0; i < DM_COUNT(o.told); i++)
+        CHECK_INT(o.told[i], 1);
+    CHECK_INT(o.others[1]->status, -ECANCELED);
+    CHECK_INT(o.others[2]->verdict, DEVMGR_CANCELED);
+    g->hold_calls = g->hold_saves = 0;
+    for (size_t i = 0; i < g->n_calls; i++) /* the plugin answers after all */
+        if (g->calls[i].open)
+            rig_answer(g, &g->calls[i], 0, "env LATE=1");
+    for (size_t i = 0; i < DM_COUNT(o.others); i++)
+        CHECK_INT(o.others[i]->told, 1);
+    CHECK_INT(o.released, 1);
+    rig_free(g);
+}
+
 TEST(W59_init_done_frees_what_only_plain_init_containers_hold) {
     struct rig *g = rig_new(NULL);
     rig_plugin(g, "x.y/a", "a0 a1 a2 a3", "");
