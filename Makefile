@@ -80,11 +80,12 @@ PROG_DIRS := $(patsubst %/main.c,%,$(wildcard src/daemon/main.c tools/*/main.c))
 prog       = $(BUILD)/$(patsubst src/daemon,devmgrd,$(patsubst tools/%,%,$(1)))
 PROGS     := $(foreach dir,$(PROG_DIRS),$(call prog,$(dir)))
 TESTS     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
+EXAMPLES  := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 FUZZERS   := $(patsubst fuzz/%.c,%,$(wildcard fuzz/fuzz_*.c))
 CORPORA   := $(FUZZERS:%=$(BUILD)/tests/corpus/%)
 SCRIPTS   := $(wildcard tests/package/*.sh tests/package/*.py tests/scenarios/*.py)
 SOURCES   := $(wildcard include/*.h src/*.[ch] src/*/*.[ch] tools/*/*.[ch] tests/*.[ch] tests/unit/*.[ch] \
-             tests/package/*.c fuzz/*.[ch] examples/*.c bench/*.[ch])
+             tests/package/*.c fuzz/*.[ch] examples/*.[ch] bench/*.[ch])
 
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)# V=1 shows commands, otherwise one short line each
 
@@ -124,16 +125,16 @@ $(BUILD)/$(SONAME): $(LIB_O) $(BUILD)/link
 	    -o $@ $(LIB_O) $(LIBS) && ln -sf $(SONAME) $(BUILD)/libdevmgr.so
 
 $(foreach dir,$(PROG_DIRS),$(eval $(call prog,$(dir)): $(call o,$(wildcard $(dir)/*.c))))
-$(TESTS): %: %.o
+$(TESTS) $(EXAMPLES): %: %.o
 $(CORPORA): $(BUILD)/tests/corpus/%: $(BUILD)/fuzz/%.o $(BUILD)/tests/corpus.o
-$(PROGS) $(TESTS) $(CORPORA): $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a $(BUILD)/link
+$(PROGS) $(TESTS) $(EXAMPLES) $(CORPORA): $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a $(BUILD)/link
 	$(call say,LD,$@) mkdir -p $(@D) && $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
 # ---- tests ------------------------------------------------------------------------------------------------------------
 export BUILD CC CXX SAN PKG_CONFIG GRPC
 unit: $(TESTS)
 	@tests/run $(TESTS)
-check: all $(TESTS) $(CORPORA) $(if $(SAN),,stage)
+check: all $(TESTS) $(EXAMPLES) $(CORPORA) $(if $(SAN),,stage)
 	@tests/run $(TESTS) $(CORPORA) $(SCRIPTS)
 contract: all $(TESTS)
 	@tests/run $$(tools/contract --programs) >$(BUILD)/contract.log 2>&1 || { cat $(BUILD)/contract.log; echo; }

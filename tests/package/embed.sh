@@ -1,6 +1,6 @@
 #!/bin/sh
-# An embedder needs pkg-config's flags and nothing else: against the installed tree, examples/embed.c builds and runs,
-# shared and static, also in a process that has a gRPC of its own.
+# An embedder needs pkg-config's flags and nothing else: against the installed tree, the examples build and run, shared and
+# static, also in a process that has a gRPC of its own. (What kubelet.c does: tests/scenarios/kubelet_example.py.)
 [ -z "${SAN-}" ] || { echo "a build under sanitizers is not one to install"; exit 77; }
 BUILD=${BUILD:-build}
 stage=$(cd "$BUILD/stage" && pwd) || exit 1
@@ -33,6 +33,9 @@ check "embed.c builds with pkg-config --cflags --libs" \
     '$cc examples/embed.c -o $tmp/embed $(pkg-config --cflags --libs libdevmgr)'
 check "it admits a pod, gets its options, releases it, leaves nothing behind" \
     'with_plugin $tmp/embed $tmp/a && grep -q released $tmp/log && [ ! -e $tmp/a/device-plugins/kubelet.sock ]'
+check "kubelet.c builds so too, with jansson" \
+    '$cc examples/kubelet.c -o $tmp/kubelet $(pkg-config --cflags --libs libdevmgr jansson) &&
+     [ $(wc -l <examples/kubelet.c) -le 300 ]'
 mkdir "$tmp/lib" && cp "$stage/lib/libdevmgr.a" "$tmp/lib"
 check "embed.c links the archive with pkg-config --static" \
     '$cc examples/embed.c -o $tmp/static -L$tmp/lib $(pkg-config --static --cflags --libs libdevmgr) &&

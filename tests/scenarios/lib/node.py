@@ -129,9 +129,9 @@ class Node:
         return env
 
     def spawn(self, name, args, make=Process, **kw):
-        """Starts one of our programs, to be ended with the scenario."""
+        """Starts one of our programs (`examples/NAME` too), to be ended with the scenario."""
         self._files += 1
-        log = self.scratch / f"{self._files:02}-{name}.log"
+        log = self.scratch / f"{self._files:02}-{pathlib.Path(name).name}.log"
         child = make(argv=[program(name), *args], name=name, log=log, env=self.environment(), **kw)
         self.processes.append(child)
         return child
