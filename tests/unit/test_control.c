@@ -277,6 +277,13 @@ TEST(a_watcher_that_reads_too_slowly_is_cut_off) {
     world_close(&w);
 }
 
+static int see_synced_then_stop(void *arg, const devmgr_event *ev) {
+    struct seen *s = arg;
+    if (ev->type == DM_EVENT_SYNCED)
+        s->w->m.hangs = 1; /* the watch has begun: now */
+    return 0;
+}
+
 TEST(closing_ends_watchers) {
     static struct world w;
     devmgr_error err = {0};
@@ -284,9 +291,8 @@ TEST(closing_ends_watchers) {
     pthread_t stopper;
     world_open(&w);
     struct dm_client *c = world_client(&w);
-    w.m.hangs = 1;
     pthread_create(&stopper, NULL, stop_when_it_hangs, &w);
-    int r = dm_client_watch(c, 0, see_event, &s, &err);
+    int r = dm_client_watch(c, 0, see_synced_then_stop, &s, &err);
     CHECK_INT(r, -ECONNRESET);
     pthread_join(stopper, NULL);
     dm_client_close(c);
