@@ -24,6 +24,7 @@ static void check_first(struct dm_span all) {
     assert(first.len <= all.len &&
            (!first.len || (first.data >= all.data && first.data + first.len <= all.data + all.len)));
     assert(dm_answer_decode(first, &a, NULL) == 0);
+    assert(dm_answer_is_message(first)); /* who was given a device must not lose it at a restart */
     check_unique(a->envs, a->n_envs);
     check_unique(a->annotations, a->n_annotations);
     dm_answer_free(a);

@@ -181,13 +181,6 @@ static void on_log(void *self, int level, const char *text) {
 
 /* ---- open -------------------------------------------------------------------------------------------------------- */
 
-static bool decodable(struct dm_span answer) {
-    struct dm_answer *decoded = NULL;
-    int rc = dm_answer_decode(answer, &decoded, NULL);
-    dm_answer_free(decoded);
-    return rc == 0;
-}
-
 static int start_registration(devmgr *m, devmgr_error *reterr) {
     static const struct dm_registration_events events = {on_connected, on_listed,   on_gone,
                                                          on_note,      on_answered, on_log};
@@ -204,7 +197,7 @@ static int load(devmgr *m, devmgr_error *reterr) {
     struct dm_load load = {0};
     int rc = dm_store_open(folder, &m->store, reterr);
     if (rc == 0)
-        rc = dm_store_load(m->store, decodable, &load, reterr);
+        rc = dm_store_load(m->store, dm_answer_is_message, &load, reterr);
     if (rc < 0)
         return rc;
     m->new_node = load.outcome == DM_LOAD_ABSENT;

@@ -158,6 +158,27 @@ int dm_answer_decode(struct dm_span bytes, struct dm_answer **ret, devmgr_error 
     return bad;
 }
 
+bool dm_answer_is_message(struct dm_span bytes) {
+    static const uint32_t texts[] = {[ANSWER_ENVS] = 2,
+                                     [ANSWER_MOUNTS] = 2,
+                                     [ANSWER_DEVICES] = 3,
+                                     [ANSWER_ANNOTATIONS] = 2,
+                                     [ANSWER_CDI_DEVICES] = 1};
+    struct dm_field f, text;
+    int more, inner = 0;
+    while ((more = dm_field_next(&bytes, &f)) > 0) {
+        if (f.type != DM_FIELD_BYTES || f.number > ANSWER_CDI_DEVICES)
+            continue;
+        while ((inner = dm_field_next(&f.bytes, &text)) > 0)
+            if (text.type == DM_FIELD_BYTES && text.number <= texts[f.number] &&
+                dm_field_text(text.bytes) == -EBADMSG)
+                return false;
+        if (inner < 0)
+            return false;
+    }
+    return more == 0;
+}
+
 int dm_answer_first(struct dm_span response, size_t *n_containers, struct dm_span *first,
                     devmgr_error *reterr) {
     struct dm_answer *decoded = NULL;

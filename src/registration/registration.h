@@ -55,7 +55,9 @@ void dm_registration_cancel(struct dm_registration *r, uint64_t call_id); /* ans
  * but `answered` for open calls; `closed` runs last. */
 void dm_registration_close(struct dm_registration *r, void (*closed)(void *arg), void *arg);
 
-/* answer.c: pure, also for the checkpoint's entries. */
+/* answer.c: pure, also for the checkpoint's entries. An answer may be a message to the kubelet and still be refused by
+ * dm_answer_decode: a NUL in a text, too many entries. */
+bool dm_answer_is_message(struct dm_span bytes);
 int dm_answer_decode(struct dm_span bytes, struct dm_answer **ret, devmgr_error *reterr);
 /* rules.c: the kubelet's IsExtendedResourceName. */
 bool dm_resource_name_valid(const char *name);

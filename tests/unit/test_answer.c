@@ -146,10 +146,35 @@ TEST(what_is_no_message_is_refused) {
     CHECK_STR(decoded(&m), "-74: Mount.container_path is not a message");
 }
 
+/* A checkpoint's entry that the kubelet keeps must not be dropped: its device would go to another pod. */
+TEST(CKPT_19_a_message_is_what_the_kubelet_decodes_also_where_we_refuse_its_content) {
+    static const struct {
+        unsigned field, inner;
+        const char *bytes;
+        size_t n;
+        bool want;
+    } rows[] = {{1, 1, "a", 1, true},     {1, 2, "a\0b", 3, true},  {2, 2, "\0", 1, true},
+                {3, 3, "\0", 1, true},    {5, 1, "\0", 1, true},    {1, 1, "\xff", 1, false},
+                {4, 2, "\xff", 1, false}, {2, 2, "\xff", 1, false}, {3, 3, "\xff", 1, false},
+                {5, 1, "\xff", 1, false}, {5, 2, "\xff", 1, true},  {6, 1, "\xff", 1, true}};
+    EACH(row, rows) {
+        struct dm_buf m = {0}, inner = {0};
+        put_mount(&m, "/c", "/h", 1);
+        put_bytes(&inner, row->inner, row->bytes, row->n);
+        put_message(&m, row->field, &inner);
+        CHECK_INT(dm_answer_is_message(dm_buf_span(&m)), row->want);
+        dm_buf_free(&m);
+    }
+    CHECK(dm_answer_is_message((struct dm_span){0}));
+    CHECK(!dm_answer_is_message((struct dm_span){(const uint8_t *)"\x0a\x05\x0a", 3}));
+    CHECK(!dm_answer_is_message((struct dm_span){(const uint8_t *)"\x0a\x01\x0a", 3}));
+}
+
 TEST(entries_are_counted_before_memory_is_taken) {
     struct dm_buf m = {0};
     for (int i = 0; i < DM_ANSWER_MAX_ENTRIES + 1; i++)
         dm_buf_add(&m, "\x22", 2); /* an empty annotation */
+    CHECK(dm_answer_is_message(dm_buf_span(&m)));
     CHECK_STR(decoded(&m), "-74: more than 1048576 entries");
 }
 
