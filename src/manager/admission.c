@@ -242,6 +242,18 @@ static enum step enter(struct dm_txn *t, struct dm_verdict *v, struct dm_resourc
     return STAY;
 }
 
+/* More than a plugin may ever list: waiting cannot help. */
+static enum step too_many(struct dm_txn *t, struct dm_verdict *v, const struct dm_limit *limit,
+                          uint64_t most) {
+    const struct dm_resource *r = dm_resource_find(t->manager, limit->resource);
+    DM_FREE char *inner =
+        dm_printf(DM_TEXT_UNAVAILABLE, limit->resource, (size_t)limit->count, r ? r->n_free : 0);
+    dm_verdict_make(v, t, DEVMGR_INVALID_POD, inner,
+                    "asks for %llu; a plugin may list %llu at most (max-devices), so correct the limit",
+                    (unsigned long long)limit->count, (unsigned long long)most);
+    return FAILED;
+}
+
 static enum step step(struct dm_txn *t, struct dm_verdict *v) {
     struct dm_manager *m = t->manager;
     const struct dm_limit *limit = dm_txn_limit(t);
@@ -254,6 +266,9 @@ static enum step step(struct dm_txn *t, struct dm_verdict *v) {
         return check_held(t, v, claim, limit->count);
     if (!limit->count)
         return NEXT;
+    uint64_t most = dm_settings_for(m->settings, limit->resource).max_devices;
+    if (limit->count > most)
+        return too_many(t, v, limit, most);
     struct dm_resource *r = dm_resource_find(m, limit->resource);
     bool known = r && !(r->removed && !r->n_held && !r->n_reserved);
     if (!known && m->settings->unknown_resource == DM_UNKNOWN_SKIP)

@@ -59,6 +59,16 @@ TEST(W56_no_device_list_after_a_restart) {
     rig_free(g);
 }
 
+TEST(invalid_pod_when_no_plugin_could_ever_list_so_many) {
+    struct rig *g = rig_new(NULL);
+    rig_plugin(g, "x.y/a", "a0", "");
+    struct outcome *o = rig_admit(g, "p", "main x.y/a=200001");
+    expect(g, o, DEVMGR_REFUSED, DEVMGR_INVALID_POD,
+           LF "requested number of devices unavailable for x.y/a. Requested: 200001, Available: 1" WU);
+    CHECK(strstr(o->detail, "asks for 200001; a plugin may list 200000 at most (max-devices)"));
+    rig_free(g);
+}
+
 TEST(plugin_gone) {
     struct rig *g = rig_new(NULL);
     uint64_t generation = rig_plugin(g, "x.y/a", "a0", "");
