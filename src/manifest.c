@@ -2,38 +2,57 @@
  *
  * Only what counts for devices is looked at: metadata.{uid,namespace,name} and of each container its name, restartPolicy
  * and resources. Everything else is passed over, so that any manifest a cluster takes is good here. Each error is one
- * line: where, the field, its value, what is allowed. JSON goes through jansson for its syntax and through libyaml for
- * its tree, because only libyaml knows on which line a field stands. */
+ * line: where, the field, its value, what is allowed. What could make us read another pod than the cluster would (a field
+ * given twice, a merge key) is an error too. */
 #include "manifest.h"
-#include "base/buf.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "document.h"
 #include "manager/pod.h"
-#include <jansson.h>
 #include <stdbool.h>
 #include <string.h>
-#include <yaml.h>
 
-enum { MAX_MANIFEST = 8 << 20 };
+enum { MAX_MANIFEST = 8 << 20, MAX_QUANTITIES = 1000 };
 
 struct reader {
-    yaml_document_t doc;
-    size_t line; /* of the document's first line in the caller's text, from 0 */
+    struct dm_document doc;
     devmgr_pod *pod;
     devmgr_error *reterr;
+    const yaml_node_t *doubt; /* a key that may not be passed over, and why */
+    const char *doubt_path, *doubt_allowed;
 };
 
 /* ---- walking the tree ------------------------------------------------------------------------------------------- */
 
-static yaml_node_t *field(struct reader *r, yaml_node_t *map, const char *key) {
+static void doubt(struct reader *r, const yaml_node_t *key, const char *path, const char *allowed) {
+    if (!r->doubt)
+        r->doubt = key, r->doubt_path = path, r->doubt_allowed = allowed;
+}
+
+/* A mapping's key, "" when it is no text. What a merge key brings in we would not see. */
+static const char *key_text(struct reader *r, const yaml_node_t *key) {
+    if (key->type != YAML_SCALAR_NODE || strlen((char *)key->data.scalar.value) != key->data.scalar.length)
+        return "";
+    const char *text = (const char *)key->data.scalar.value;
+    if (key->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && !strcmp(text, "<<"))
+        doubt(r, key, "merge key", "written out");
+    return text;
+}
+
+static yaml_node_t *field(struct reader *r, yaml_node_t *map, const char *name) {
+    yaml_node_t *found = NULL;
     if (!map || map->type != YAML_MAPPING_NODE)
         return NULL;
     for (yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top; p++) {
-        yaml_node_t *k = yaml_document_get_node(&r->doc, p->key);
-        if (k->type == YAML_SCALAR_NODE && !strcmp((char *)k->data.scalar.value, key))
-            return yaml_document_get_node(&r->doc, p->value);
+        yaml_node_t *key = yaml_document_get_node(&r->doc.tree, p->key);
+        if (strcmp(key_text(r, key), name))
+            continue;
+        if (found)
+            doubt(r, key, "field", "given once");
+        else
+            found = yaml_document_get_node(&r->doc.tree, p->value);
     }
-    return NULL;
+    return found;
 }
 
 static bool is_null(const yaml_node_t *n) {
@@ -53,12 +72,15 @@ static const char *scalar(const yaml_node_t *n) {
     return (const char *)n->data.scalar.value;
 }
 
+/* `in`: what ought to have the field; NULL: the document. */
+static int missing(struct reader *r, const yaml_node_t *in, const char *path, const char *allowed) {
+    return dm_error_set(r->reterr, DEVMGR_EINVALID, "line %zu: %s: missing; must be %s",
+                        r->doc.line + (in ? in->start_mark.line : 0) + 1, path, allowed);
+}
+
 static int complain(struct reader *r, const yaml_node_t *at, const char *path, const char *allowed) {
-    const char *value = at ? scalar(at) : NULL;
-    size_t line = r->line + (at ? at->start_mark.line : 0) + 1;
-    if (!at)
-        return dm_error_set(r->reterr, DEVMGR_EINVALID, "line %zu: %s: missing; must be %s", line, path,
-                            allowed);
+    const char *value = scalar(at);
+    size_t line = r->doc.line + at->start_mark.line + 1;
     if (!value)
         return dm_error_set(r->reterr, DEVMGR_EINVALID, "line %zu: %s: must be %s", line, path, allowed);
     return dm_error_set(r->reterr, DEVMGR_EINVALID, "line %zu: %s: \"%.100s\": must be %s", line, path, value,
@@ -134,6 +156,9 @@ static bool extended(const char *resource) {
 
 static int read_quantity(struct reader *r, yaml_node_t *n, const char *path, uint64_t *ret) {
     const char *text = scalar(n);
+    if (text && n->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && text[0] == '0' && text[1] >= '0' &&
+        text[1] <= '9') /* YAML 1.1 reads an octal number */
+        return complain(r, n, path, "a number without zeros before it");
     switch (text ? dm_quantity_parse(text, ret) : -EINVAL) {
     case 0:
         return 0;
@@ -146,271 +171,210 @@ static int read_quantity(struct reader *r, yaml_node_t *n, const char *path, uin
     }
 }
 
-static int read_limits(struct reader *r, yaml_node_t *limits, const char *container, const char *path) {
-    if (is_null(limits))
+/* One quantity of an extended resource; `path` names it. */
+typedef int (*take_quantity)(struct reader *r, const char *container, const char *resource, uint64_t count,
+                             yaml_node_t *at, const char *path);
+
+static int each_quantity(struct reader *r, yaml_node_t *map, const char *container, const char *path,
+                         take_quantity take) {
+    if (is_null(map))
         return 0;
-    if (limits->type != YAML_MAPPING_NODE)
-        return complain(r, limits, path, "a map of resource names to quantities");
-    for (yaml_node_pair_t *p = limits->data.mapping.pairs.start; p < limits->data.mapping.pairs.top; p++) {
-        yaml_node_t *key = yaml_document_get_node(&r->doc, p->key);
-        const char *resource = scalar(key);
+    if (map->type != YAML_MAPPING_NODE)
+        return complain(r, map, path, "a map of resource names to quantities");
+    if (map->data.mapping.pairs.top - map->data.mapping.pairs.start > MAX_QUANTITIES)
+        return complain(r, map, path, "a map of at most 1000 resource names");
+    for (yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top; p++) {
+        yaml_node_t *key = yaml_document_get_node(&r->doc.tree, p->key);
+        yaml_node_t *value = yaml_document_get_node(&r->doc.tree, p->value);
+        const char *resource = key_text(r, key);
         uint64_t count;
-        if (!resource || !extended(resource))
+        if (!*resource)
+            return complain(r, key, path, "a map of resource names to quantities");
+        if (!extended(resource))
             continue;
         DM_FREE char *where = dm_printf("%s[%.100s]", path, resource);
-        int rc = read_quantity(r, yaml_document_get_node(&r->doc, p->value), where, &count);
+        int rc = read_quantity(r, value, where, &count);
+        if (rc == 0)
+            rc = take(r, container, resource, count, value, where);
         if (rc < 0)
             return rc;
-        rc = devmgr_pod_limit(r->pod, container, resource, count);
-        if (rc < 0)
-            return complain(r, key, where, rc == -EEXIST ? "given once" : "a resource name");
     }
     return 0;
+}
+
+static int take_limit(struct reader *r, const char *container, const char *resource, uint64_t count,
+                      yaml_node_t *at, const char *path) {
+    switch (devmgr_pod_limit(r->pod, container, resource, count)) {
+    case 0:
+        return 0;
+    case -EEXIST:
+        return complain(r, at, path, "given once");
+    default:
+        return complain(r, at, path,
+                        "a printable resource name of at most 317 bytes, one of at most 256 in a container");
+    }
 }
 
 /* Kubernetes takes an extended resource only as a limit, or as a request equal to it. */
-static int check_requests(struct reader *r, yaml_node_t *requests, yaml_node_t *limits, const char *path) {
-    if (is_null(requests) || requests->type != YAML_MAPPING_NODE)
-        return 0;
-    for (yaml_node_pair_t *p = requests->data.mapping.pairs.start; p < requests->data.mapping.pairs.top;
-         p++) {
-        const char *resource = scalar(yaml_document_get_node(&r->doc, p->key));
-        yaml_node_t *value = yaml_document_get_node(&r->doc, p->value), *limit;
-        uint64_t asked, limited;
-        if (!resource || !extended(resource))
-            continue;
-        DM_FREE char *where = dm_printf("%s.requests[%.100s]", path, resource);
-        int rc = read_quantity(r, value, where, &asked);
-        if (rc < 0)
-            return rc;
-        limit = is_null(limits) ? NULL : field(r, limits, resource);
-        if (!limit)
-            return dm_error_set(r->reterr, DEVMGR_EINVALID,
-                                "line %zu: %s: set it under limits: an extended resource needs a limit",
-                                r->line + value->start_mark.line + 1, where);
-        if (dm_quantity_parse(scalar(limit) ? scalar(limit) : "", &limited) == 0 && limited != asked)
-            return complain(r, value, where, "equal to its limit");
-    }
+static int take_request(struct reader *r, const char *container, const char *resource, uint64_t count,
+                        yaml_node_t *at, const char *path) {
+    const struct dm_pod_container *c = dm_pod_find(r->pod, container);
+    for (size_t i = 0; i < c->n_limits; i++)
+        if (!strcmp(c->limits[i].resource, resource))
+            return c->limits[i].count == count ? 0 : complain(r, at, path, "equal to its limit");
+    return dm_error_set(r->reterr, DEVMGR_EINVALID,
+                        "line %zu: %s: \"%.100s\": set it under limits: an extended resource needs a limit",
+                        r->doc.line + at->start_mark.line + 1, path, scalar(at));
+}
+
+/* Text of a field; NULL when it is absent or null. */
+static int read_text(struct reader *r, yaml_node_t *map, const char *name, const char *path,
+                     const char **ret) {
+    yaml_node_t *node = field(r, map, name);
+    *ret = scalar(node);
+    return *ret || is_null(node) ? 0 : complain(r, node, path, "text");
+}
+
+static int read_kind(struct reader *r, yaml_node_t *c, bool init, const char *path, int *ret) {
+    const char *policy;
+    int rc = read_text(r, c, "restartPolicy", path, &policy);
+    if (rc < 0)
+        return rc;
+    if (policy && strcmp(policy, "Always") && strcmp(policy, "OnFailure") && strcmp(policy, "Never"))
+        return complain(r, field(r, c, "restartPolicy"), path, "Always, OnFailure or Never");
+    *ret = !init ? DEVMGR_APP : policy && !strcmp(policy, "Always") ? DEVMGR_SIDECAR : DEVMGR_PLAIN_INIT;
     return 0;
 }
 
-static int container_kind(struct reader *r, yaml_node_t *c, bool init) {
-    const char *policy = scalar(field(r, c, "restartPolicy"));
-    if (!init)
-        return DEVMGR_APP;
-    return policy && !strcmp(policy, "Always") ? DEVMGR_SIDECAR : DEVMGR_PLAIN_INIT;
-}
-
-static int read_container(struct reader *r, yaml_node_t *c, bool init, const char *path) {
-    yaml_node_t *name_node = field(r, c, "name"), *resources = field(r, c, "resources");
-    const char *name = scalar(name_node);
-    DM_FREE char *name_path = dm_printf("%s.name", path), *resource_path = dm_printf("%s.resources", path),
-                 *limit_path = dm_printf("%s.resources.limits", path);
-    if (c->type != YAML_MAPPING_NODE)
-        return complain(r, c, path, "a container");
-    int rc = name ? devmgr_pod_container(r->pod, name, container_kind(r, c, init)) : DEVMGR_EINVALID;
-    if (rc == -EEXIST)
-        return complain(r, name_node, name_path, "a name no other container of the pod has");
-    if (rc < 0)
-        return complain(r, name_node ? name_node : c, name_path, "a container name");
+static int read_resources(struct reader *r, yaml_node_t *resources, const char *container, const char *path) {
+    DM_FREE char *limits = dm_printf("%s.limits", path), *requests = dm_printf("%s.requests", path);
     if (is_null(resources))
         return 0;
     if (resources->type != YAML_MAPPING_NODE)
-        return complain(r, resources, resource_path, "a map with limits");
-    yaml_node_t *limits = field(r, resources, "limits");
-    rc = read_limits(r, limits, name, limit_path);
-    return rc < 0 ? rc : check_requests(r, field(r, resources, "requests"), limits, resource_path);
+        return complain(r, resources, path, "a map with limits");
+    int rc = each_quantity(r, field(r, resources, "limits"), container, limits, take_limit);
+    return rc < 0 ? rc : each_quantity(r, field(r, resources, "requests"), container, requests, take_request);
+}
+
+static int read_container(struct reader *r, yaml_node_t *c, bool init, const char *path) {
+    DM_FREE char *name_path = dm_printf("%s.name", path), *policy_path = dm_printf("%s.restartPolicy", path),
+                 *resource_path = dm_printf("%s.resources", path);
+    const char *name;
+    int kind = DEVMGR_APP;
+    if (c->type != YAML_MAPPING_NODE)
+        return complain(r, c, path, "a container");
+    int rc = read_text(r, c, "name", name_path, &name);
+    if (rc == 0 && !name)
+        return missing(r, c, name_path, "a container name");
+    if (rc == 0)
+        rc = read_kind(r, c, init, policy_path, &kind);
+    if (rc < 0)
+        return rc;
+    rc = devmgr_pod_container(r->pod, name, kind);
+    if (rc == -EEXIST)
+        return complain(r, field(r, c, "name"), name_path, "a name no other container of the pod has");
+    if (rc < 0)
+        return complain(r, field(r, c, "name"), name_path,
+                        "a printable name of at most 253 bytes, one of at most 4096 in a pod");
+    return read_resources(r, field(r, c, "resources"), name, resource_path);
 }
 
 static int read_containers(struct reader *r, yaml_node_t *spec, const char *key, bool init) {
     yaml_node_t *list = field(r, spec, key);
     DM_FREE char *path = dm_printf("spec.%s", key);
     if (is_null(list))
-        return init ? 0 : complain(r, NULL, path, "a list of containers");
+        return init ? 0 : missing(r, spec, path, "a list of containers");
     if (list->type != YAML_SEQUENCE_NODE)
         return complain(r, list, path, "a list of containers");
     yaml_node_item_t *first = list->data.sequence.items.start;
     for (yaml_node_item_t *it = first; it < list->data.sequence.items.top; it++) {
         DM_FREE char *element = dm_printf("spec.%s[%td]", key, it - first);
-        int rc = read_container(r, yaml_document_get_node(&r->doc, *it), init, element);
+        int rc = read_container(r, yaml_document_get_node(&r->doc.tree, *it), init, element);
         if (rc < 0)
             return rc;
     }
     return 0;
 }
 
-static int read_identity(struct reader *r, yaml_node_t *meta) {
-    const char *name = scalar(field(r, meta, "name")), *uid = scalar(field(r, meta, "uid")),
-               *ns = scalar(field(r, meta, "namespace"));
-    if (is_null(meta) || !name)
-        return complain(r, meta ? field(r, meta, "name") : NULL, "metadata.name", "the pod's name");
-    if (!ns || !*ns)
-        ns = "default";
-    DM_FREE char *made = dm_printf("%s_%s", ns, name);
-    r->pod = devmgr_pod_new(uid && *uid ? uid : made, ns, name);
+/* One of the three names of a pod: NULL when it is absent or empty. */
+static int read_name(struct reader *r, yaml_node_t *meta, const char *name, const char *path,
+                     const char **ret) {
+    int rc = read_text(r, meta, name, path, ret);
+    if (rc < 0 || !*ret)
+        return rc;
+    if (!**ret)
+        return *ret = NULL, 0;
+    devmgr_pod *pod = devmgr_pod_new(*ret, *ret, *ret); /* knows what a name may be */
+    devmgr_pod_free(pod);
+    return pod ? 0 : complain(r, field(r, meta, name), path, "printable, without blanks, at most 253 bytes");
+}
+
+static int read_identity(struct reader *r, yaml_node_t *root) {
+    yaml_node_t *meta = field(r, root, "metadata");
+    const char *uid, *ns, *name;
+    if (is_null(meta))
+        return missing(r, root, "metadata.name", "the pod's name");
+    if (meta->type != YAML_MAPPING_NODE)
+        return complain(r, meta, "metadata", "a map with the pod's name");
+    int rc = read_name(r, meta, "uid", "metadata.uid", &uid);
+    if (rc == 0)
+        rc = read_name(r, meta, "namespace", "metadata.namespace", &ns);
+    if (rc == 0)
+        rc = read_name(r, meta, "name", "metadata.name", &name);
+    if (rc < 0)
+        return rc;
+    if (!name)
+        return missing(r, meta, "metadata.name", "the pod's name");
+    DM_FREE char *made = dm_printf("%s_%s", ns ? ns : "default", name);
+    r->pod = devmgr_pod_new(uid ? uid : made, ns, name);
     return r->pod ? 0
-                  : complain(r, meta, "metadata", "a printable uid, namespace and name of at most 253 bytes");
+                  : missing(r, meta, "metadata.uid",
+                            "given: that made of namespace and name has more than 253 bytes");
 }
 
 static int read_pod(struct reader *r, yaml_node_t *root) {
     yaml_node_t *kind = field(r, root, "kind"), *spec = field(r, root, "spec");
     if (root->type != YAML_MAPPING_NODE)
         return complain(r, root, "document", "a Kubernetes Pod");
+    if (is_null(kind))
+        return missing(r, root, "kind", "Pod");
     if (!scalar(kind) || strcmp(scalar(kind), "Pod"))
         return complain(r, kind, "kind", "Pod");
-    int rc = read_identity(r, field(r, root, "metadata"));
+    int rc = read_identity(r, root);
     if (rc < 0)
         return rc;
-    if (is_null(spec) || spec->type != YAML_MAPPING_NODE)
+    if (is_null(spec))
+        return missing(r, root, "spec", "the pod's spec");
+    if (spec->type != YAML_MAPPING_NODE)
         return complain(r, spec, "spec", "the pod's spec");
     rc = read_containers(r, spec, "initContainers", true);
     return rc < 0 ? rc : read_containers(r, spec, "containers", false);
 }
 
-/* ---- documents in a text --------------------------------------------------------------------------------------------- */
-
-static bool marker(const char *line, const char *end, const char *mark) {
-    return end - line >= 3 && !memcmp(line, mark, 3) && (end - line == 3 || strchr(" \t\r\n", line[3]));
-}
-
-static const char *next_line(const char *p, const char *end) {
-    const char *nl = memchr(p, '\n', (size_t)(end - p));
-    return nl ? nl + 1 : end;
-}
-
-/* Bytes of the first YAML document: up to the next `---` that follows content or another `---`. At column 0 that is
- * never content. */
-static size_t yaml_extent(const char *text, size_t n) {
-    const char *end = text + n;
-    bool begun = false;
-    for (const char *p = text; p < end; p = next_line(p, end)) {
-        const char *q = p + strspn(p, " \t\r");
-        if (marker(p, end, "---") && begun)
-            return (size_t)(p - text);
-        begun |= marker(p, end, "---") ||
-                 (q < end && *q != '\n' && *q != '#' && !marker(p, end, "...") && *p != '%');
-    }
-    return n;
-}
-
-static uint32_t hex4(const char *p) {
-    char digits[5] = {p[0], p[1], p[2], p[3], 0};
-    return (uint32_t)strtoul(digits, NULL, 16);
-}
-
-/* JSON as libyaml takes it, byte for line: tabs between tokens become blanks, surrogate pairs become UTF-8. */
-static char *json_for_yaml(const char *p, size_t n) {
-    struct dm_buf out = {0};
-    bool string = false;
-    for (const char *end = p + n; p < end; p++) {
-        if (string && *p == '\\' && end - p >= 12 && p[1] == 'u' && (hex4(p + 2) & 0xfc00) == 0xd800 &&
-            p[6] == '\\' && p[7] == 'u') {
-            uint32_t c = 0x10000 + ((hex4(p + 2) & 0x3ff) << 10 | (hex4(p + 8) & 0x3ff));
-            char utf8[4] = {(char)(0xf0 | c >> 18), (char)(0x80 | (c >> 12 & 0x3f)),
-                            (char)(0x80 | (c >> 6 & 0x3f)), (char)(0x80 | (c & 0x3f))};
-            dm_buf_add(&out, utf8, 4);
-            p += 11;
-        } else if (string && *p == '\\' && end - p > 1) {
-            dm_buf_add(&out, p++, 2);
-        } else {
-            string ^= *p == '"';
-            dm_buf_putc(&out, *p == '\t' ? ' ' : *p);
-        }
-    }
-    return dm_buf_steal(&out);
-}
-
-/* First document of JSON text: checks its syntax, sets *extent to its bytes. */
-static int json_extent(const char *text, size_t n, size_t line, size_t *extent, devmgr_error *reterr) {
-    json_error_t at;
-    json_t *root = json_loadb(text, n, JSON_DISABLE_EOF_CHECK, &at);
-    if (!root)
-        return dm_error_set(reterr, DEVMGR_EINVALID, "line %zu, column %d: %s", line + (size_t)at.line,
-                            at.column, at.text);
-    json_decref(root);
-    *extent = (size_t)at.position;
-    return 0;
-}
-
-/* 0: no document in it (comments only); 1: loaded. */
-static int load_document(struct reader *r, const char *text, size_t n) {
-    yaml_parser_t parser;
-    if (!yaml_parser_initialize(&parser))
-        return dm_error_set(r->reterr, -ENOMEM, "out of memory");
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
-    int ok = yaml_parser_load(&parser, &r->doc), rc = 1;
-    if (!ok)
-        rc = dm_error_set(r->reterr, DEVMGR_EINVALID, "line %zu, column %zu: %s",
-                          r->line + parser.problem_mark.line + 1, parser.problem_mark.column + 1,
-                          parser.problem ? parser.problem : "not YAML");
-    else if (is_null(yaml_document_get_root_node(&r->doc)))
-        rc = 0; /* comments only, or nothing between two `---`, as templates like to leave */
-    if (ok && rc == 0)
-        yaml_document_delete(&r->doc);
-    yaml_parser_delete(&parser);
-    return rc;
-}
-
-static int read_document(const char *text, size_t n, size_t line, devmgr_pod **ret, devmgr_error *reterr) {
-    struct reader r = {.line = line, .reterr = reterr};
-    int rc = load_document(&r, text, n);
-    if (rc <= 0)
-        return rc;
-    rc = read_pod(&r, yaml_document_get_root_node(&r.doc));
-    yaml_document_delete(&r.doc);
+static int read_document(struct reader *r) {
+    int rc = read_pod(r, yaml_document_get_root_node(&r->doc.tree));
+    if (rc == 0 && r->doubt)
+        rc = complain(r, r->doubt, r->doubt_path, r->doubt_allowed);
     if (rc < 0)
-        devmgr_pod_free(r.pod);
-    else
-        *ret = r.pod;
-    return rc < 0 ? rc : 1;
-}
-
-static size_t count_lines(const char *text, size_t n) {
-    size_t lines = 0;
-    for (size_t i = 0; i < n; i++)
-        lines += text[i] == '\n';
-    return lines;
-}
-
-/* One document from text + at: 0 none there, 1 read. Moves *at behind it in any case, so that the next can be tried. */
-static int one_document(const char *text, size_t n, size_t *at, devmgr_pod **ret, devmgr_error *reterr) {
-    size_t start = *at, line = count_lines(text, start), extent;
-    if (text[start] != '{') {
-        extent = yaml_extent(text + start, n - start);
-        *at = start + extent;
-        return read_document(text + start, extent, line, ret, reterr);
-    }
-    int rc = json_extent(text + start, n - start, line, &extent, NULL);
-    if (rc < 0) { /* maybe YAML's flow style; if not, jansson says better what is wrong */
-        extent = yaml_extent(text + start, n - start);
-        *at = start + extent;
-        rc = read_document(text + start, extent, line, ret, NULL);
-        return rc < 0 ? json_extent(text + start, extent, line, &extent, reterr) : rc;
-    }
-    *at = start + extent;
-    DM_FREE char *yaml = json_for_yaml(text + start, extent);
-    return read_document(yaml, strlen(yaml), line, ret, reterr);
+        devmgr_pod_free(DM_MOVE(r->pod));
+    return rc;
 }
 
 int devmgr_pod_from_manifest(const char *text, size_t n, size_t *used, devmgr_pod **ret,
                              devmgr_error *reterr) {
-    size_t at = 0;
-    int rc = 0;
+    struct dm_documents all = {.text = text, .n = n};
+    struct reader r = {.reterr = reterr};
     *ret = NULL;
-    if (n > MAX_MANIFEST) {
-        *used = n;
-        return dm_error_set(reterr, DEVMGR_EINVALID, "manifest of %zu bytes: at most %d are read", n,
+    *used = n;
+    if (n > MAX_MANIFEST)
+        return dm_error_set(reterr, DEVMGR_EINVALID, "line 1: manifest of %zu bytes: at most %d are read", n,
                             MAX_MANIFEST);
-    }
-    DM_FREE char *copy = dm_strndup(text, n); /* NUL-terminated for the scanners */
-    while (at < n && rc == 0) {
-        at += strspn(copy + at, " \t\r\n");
-        if (at < n && !copy[at])
-            rc = dm_error_set(reterr, DEVMGR_EINVALID, "line %zu: a NUL byte", count_lines(copy, at) + 1),
-            at = n;
-        else if (at < n)
-            rc = one_document(copy, n, &at, ret, reterr);
-    }
-    *used = at;
-    return rc < 0 ? rc : 0;
+    int rc = dm_document_next(&all, &r.doc, reterr);
+    *used = all.at;
+    if (rc <= 0)
+        return rc;
+    rc = read_document(&r);
+    dm_document_free(&r.doc);
+    *ret = r.pod;
+    return rc;
 }

@@ -114,7 +114,7 @@ TEST(each_mistake_gets_one_line_with_place_field_value_and_what_is_allowed) {
         {ONE "99999999999999999999}}}]}\n", "line 3: spec.containers[0].resources.limits[a.b/c]: "
                                             "\"99999999999999999999\": must be a number that fits 63 bits"},
         {HEAD " containers: [{name: c, resources: {requests: {a.b/c: 1}}}]\n",
-         "line 4: spec.containers[0].resources.requests[a.b/c]: set it under limits: an extended "
+         "line 4: spec.containers[0].resources.requests[a.b/c]: \"1\": set it under limits: an extended "
          "resource needs a limit"},
         {HEAD " containers: [{name: c, resources: {requests: {a.b/c: 1}, limits: {a.b/c: 2}}}]\n",
          "line 4: spec.containers[0].resources.requests[a.b/c]: \"1\": must be equal to its limit"},
@@ -125,8 +125,93 @@ TEST(each_mistake_gets_one_line_with_place_field_value_and_what_is_allowed) {
         {"kind: Pod\nmetadata: {name: p}\n", "line 1: spec: missing; must be the pod's spec"},
         {"- a\n- b\n", "line 1: document: must be a Kubernetes Pod"},
         {"a: [1\n", "line 2, column 1: did not find expected ',' or ']'"},
-        {"{\"kind\": }", "line 1, column 10: unexpected token near '}'"},
+        {"{\"kind\": \"Pod\" \"spec\": }", "line 1, column 21: '}' expected near '\"spec\"'"},
     };
     EACH(row, rows)
     CHECK_STR(show(row->text), row->error);
+}
+
+/* What a cluster would read otherwise than we, and what nobody could mean. */
+TEST(nothing_that_counts_is_passed_over) {
+    static const struct {
+        const char *text, *error;
+    } rows[] = {
+        {"x: &x {a.b/c: 1}\n" HEAD " containers: [{name: c, resources: {limits: {<<: *x}}}]\n",
+         "line 5: merge key: \"<<\": must be written out"},
+        {"x: &x {resources: {}}\n" HEAD " containers:\n - name: c\n   <<: *x\n",
+         "line 7: merge key: \"<<\": must be written out"},
+        {HEAD " containers: [{name: c, resources: {limits: {\"<<\": 1}}}]\n", "default_p default/p 0:c[]"},
+        {HEAD " containers:\n - name: c\n   resources: {limits: {a.b/c: 1}}\n   resources: {}\n",
+         "line 7: field: \"resources\": must be given once"},
+        {HEAD " containers: []\n containers: [{name: c}]\n",
+         "line 5: field: \"containers\": must be given once"},
+        {"{\"kind\": \"Pod\", \"metadata\": {\"name\": \"p\"}, \"spec\": {\"containers\": []},\n\"spec\": "
+         "{}}",
+         "line 2: field: \"spec\": must be given once"},
+        {ONE "1, a.b/c: 2}}}]}\n",
+         "line 3: spec.containers[0].resources.limits[a.b/c]: \"2\": must be given once"},
+        {ONE "010}}}]}\n", "line 3: spec.containers[0].resources.limits[a.b/c]: \"010\": must be a number "
+                           "without zeros before it"},
+        {ONE "\"010\"}}}]}\n", "default_p default/p 0:c[a.b/c=10]"},
+        {ONE "[1]}}}]}\n", "line 3: spec.containers[0].resources.limits[a.b/c]: must be a whole number of "
+                           "devices, 0 or more"},
+        {ONE "null}}}]}\n", "line 3: spec.containers[0].resources.limits[a.b/c]: must be a whole number of "
+                            "devices, 0 or more"},
+        {HEAD " containers: [{name: c, resources: {limits: {\"a.b/c\\0d\": 1}}}]\n",
+         "line 4: spec.containers[0].resources.limits: must be a map of resource names to quantities"},
+        {HEAD " containers: [{name: c, resources: {limits: {[a]: 1}}}]\n",
+         "line 4: spec.containers[0].resources.limits: must be a map of resource names to quantities"},
+        {HEAD " containers: [{name: c, resources: {limits: [a.b/c]}}]\n",
+         "line 4: spec.containers[0].resources.limits: must be a map of resource names to quantities"},
+        {HEAD " containers: [{name: c, resources: {requests: 3}}]\n",
+         "line 4: spec.containers[0].resources.requests: \"3\": must be a map of resource names to "
+         "quantities"},
+        {HEAD " containers: [{name: c, resources: {limits: {\"a.b/c d\": 1}}}]\n",
+         "line 4: spec.containers[0].resources.limits[a.b/c d]: \"1\": must be a printable resource name of "
+         "at most 317 bytes, one of at most 256 in a container"},
+        {HEAD " initContainers: [{name: c, restartPolicy: always}]\n containers: []\n",
+         "line 4: spec.initContainers[0].restartPolicy: \"always\": must be Always, OnFailure or Never"},
+        {HEAD " initContainers: [{name: c, restartPolicy: {}}]\n containers: []\n",
+         "line 4: spec.initContainers[0].restartPolicy: must be text"},
+        {HEAD " containers:\n - image: x\n",
+         "line 5: spec.containers[0].name: missing; must be a container name"},
+        {HEAD " containers: [{name: \"a b\"}]\n",
+         "line 4: spec.containers[0].name: \"a b\": must be a printable name of at most 253 bytes, one of at "
+         "most 4096 in a pod"},
+        {HEAD " containers: [3]\n", "line 4: spec.containers[0]: \"3\": must be a container"},
+        {HEAD " containers: [{name: c, resources: 3}]\n",
+         "line 4: spec.containers[0].resources: \"3\": must be a map with limits"},
+        {"kind: Pod\nmetadata:\n name: a b\n",
+         "line 3: metadata.name: \"a b\": must be printable, without blanks, at most 253 bytes"},
+        {"kind: Pod\nmetadata:\n name: a\n uid: [1]\n", "line 4: metadata.uid: must be text"},
+        {"kind: Pod\nmetadata: 3\n", "line 2: metadata: \"3\": must be a map with the pod's name"},
+        {"kind: [Pod]\n", "line 1: kind: must be Pod"},
+        {HEAD " containers: [{name: a}]\n...\n" HEAD " containers: [{name: b}]\n",
+         "default_p default/p 0:a[]; default_p default/p 0:b[]"},
+        {HEAD " containers: [{name: a}]\n}\n", "line 5, column 1: did not find expected key"},
+    };
+    EACH(row, rows)
+    CHECK_STR(show(row->text), row->error);
+}
+
+static const char *repeated(const char *before, const char *part, size_t times, const char *after) {
+    static char out[700000];
+    size_t n = (size_t)snprintf(out, sizeof out, "%s", before), len = strlen(part);
+    for (size_t i = 0; i < times && n + len < sizeof out; i++, n += len)
+        memcpy(out + n, part, len);
+    snprintf(out + n, sizeof out - n, "%s", after);
+    return out;
+}
+
+TEST(names_that_are_too_long_or_too_many_are_named) {
+    CHECK(strstr(
+        show(repeated("kind: Pod\nmetadata: {name: p, namespace: ", "n", 254, "}\nspec: {containers: []}\n")),
+        "nn\": must be printable, without blanks, at most 253 bytes"));
+    CHECK_STR(
+        show(repeated("kind: Pod\nmetadata: {name: p, namespace: ", "n", 253, "}\nspec: {containers: []}\n")),
+        "line 2: metadata.uid: missing; must be given: that made of namespace and name has more than "
+        "253 bytes");
+    CHECK_STR(
+        show(repeated(HEAD " containers: [{name: c, resources: {requests: {", "cpu: 1, ", 1001, "}}}]\n")),
+        "line 4: spec.containers[0].resources.requests: must be a map of at most 1000 resource names");
 }
