@@ -4,6 +4,7 @@
 #   make check      all tests (no network, no root; ends "N passed, N failed")
 #   make unit       the unit tests alone         make asan      check under ASan + UBSan
 #   make tsan       unit tests under TSan        make fuzz      each fuzzer FUZZ_SECONDS long
+#   make fuzz-coverage   what the fuzzers' corpora reach of each parser; fails under 90 %
 #   make lint       format, include rules, ...   make format    clang-format in place
 #   make contract   the kubelet's behaviours one by one: which test proves each, or why we differ
 #   make check-checkpoints DIR=  reads checkpoints beside which the kubelet's reading lies, and compares
@@ -161,6 +162,10 @@ run-%: $(BUILD)/fuzz/%.o $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a
 	    $(BUILD)/$* -max_total_time=$(FUZZ_SECONDS) -timeout=10 -artifact_prefix=$(BUILD)/$*- $(BUILD)/corpus/$* \
 	    $(wildcard fuzz/corpus/$(*:fuzz_%=%)) >$(BUILD)/$*.log 2>&1 || { tail -n 60 $(BUILD)/$*.log; exit 1; }
 	@tail -n 1 $(BUILD)/$*.log | sed 's/^/          /'
+fuzz-coverage: # beside the objects of this BUILD alone
+	$(again) CFLAGS='-O0 -g --coverage' corpora
+	@BUILD=$(BUILD)/$@ fuzz/coverage
+corpora: $(CORPORA)
 interop: all
 	@interop/build $(BUILD)/interop
 	@interop/run
@@ -210,6 +215,6 @@ clean:
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
 FORCE:
-.PHONY: default all unit check check-checkpoints contract stage demo asan tsan fuzz interop bench lint format install uninstall deps dist clean help FORCE
+.PHONY: default all unit check check-checkpoints contract stage demo asan tsan fuzz fuzz-coverage corpora interop bench lint format install uninstall deps dist clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -31,6 +31,21 @@ static void check_line(json_t *json) {
     json_decref(json);
 }
 
+/* What was read can be written, and reads the same. */
+static void check_options(struct dm_arena *a, const PB(Options) * m) {
+    DM_CLEANUP(dm_buf_free) struct dm_buf out = {0};
+    bool bad = false;
+    const devmgr_options *o = dm_decode_options(a, m, &bad);
+    check_line(dm_json_options(o));
+    dm_message_write(dm_encode_options(a, o), &out);
+    const PB(Options) *again = PB_READ(a, options, out.data, out.len);
+    if (!again)
+        return; /* the arena is full */
+    json_t *first = dm_json_options(o), *second = dm_json_options(dm_decode_options(a, again, &bad));
+    assert(json_equal(first, second));
+    json_decref(first), json_decref(second);
+}
+
 static void check_answers(const uint8_t *data, size_t size) {
     DM_CLEANUP(dm_arena_free) struct dm_arena a = {.limit = MAX_UNFOLDED};
     const void *m;
@@ -40,15 +55,31 @@ static void check_answers(const uint8_t *data, size_t size) {
     if ((m = PB_READ(&a, event, data, size)))
         check_line(dm_json_event(dm_decode_event(&a, m, &bad)));
     if ((m = PB_READ(&a, options, data, size)))
-        check_line(dm_json_options(dm_decode_options(&a, m, &bad)));
+        check_options(&a, m);
     if ((m = PB_READ(&a, device, data, size)))
         check_line(dm_json_device(dm_decode_device(&a, m, &bad)));
     if ((m = PB_READ(&a, held_pod, data, size)))
         check_line(dm_json_pod(dm_decode_held_pod(&a, m, &bad)));
+    if ((m = PB_READ(&a, resource, data, size)))
+        check_line(dm_json_resource(dm_decode_resource(&a, m, &bad)));
+}
+
+static void check_others(const uint8_t *data, size_t size) {
+    DM_CLEANUP(dm_arena_free) struct dm_arena a = {.limit = MAX_UNFOLDED};
+    bool bad = false;
+    const PB(SyncRequest) *sync = PB_READ(&a, sync_request, data, size);
+    for (size_t i = 0; sync && i < sync->n_pod_uids; i++)
+        assert(strlen(dm_decode_text(&a, sync->pod_uids[i], &bad)) <= size);
+    dm_arena_clear(&a);
+    const PB(AdoptRequest) *adopt = PB_READ(&a, adopt_request, data, size);
+    DM_CLEANUP(dm_pods_free) struct dm_pods pods = {0};
+    if (adopt)
+        assert(dm_decode_pods(adopt->pod, 1, &pods, NULL) < 0 || pods.n == 1);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_pods(data, size);
     check_answers(data, size);
+    check_others(data, size);
     return 0;
 }

@@ -69,20 +69,31 @@ static size_t count_lines(const char *text, size_t n) {
 
 /* ---- YAML ----------------------------------------------------------------------------------------------------------- */
 
-static int bad_syntax(const yaml_parser_t *p, size_t line, devmgr_error *reterr) {
-    return dm_error_set(reterr, DEVMGR_EINVALID, "line %zu, column %zu: %s", line + p->problem_mark.line + 1,
-                        p->problem_mark.column + 1, p->problem ? p->problem : "not YAML");
+struct piece { /* of the text: one document */
+    const char *text;
+    size_t n, line; /* lines before it */
+};
+
+static int bad_syntax(const struct piece *in, const yaml_parser_t *p, devmgr_error *reterr) {
+    const char *what = p->problem ? p->problem : "not YAML";
+    if (p->error != YAML_READER_ERROR)
+        return dm_error_set(reterr, DEVMGR_EINVALID, "line %zu, column %zu: %s",
+                            in->line + p->problem_mark.line + 1, p->problem_mark.column + 1, what);
+    size_t at =
+        p->problem_offset < in->n ? p->problem_offset : in->n; /* of what cannot be text there is no mark */
+    return dm_error_set(reterr, DEVMGR_EINVALID, "line %zu: %s", in->line + count_lines(in->text, at) + 1,
+                        what);
 }
 
 /* Over all events of the text: syntax, cost, one document. */
-static int check(yaml_parser_t *p, size_t line, devmgr_error *reterr) {
+static int check(const struct piece *in, yaml_parser_t *p, devmgr_error *reterr) {
     struct cost cost = {0};
     int documents = 0, rc = 0;
     for (bool end = false; !end && rc == 0;) {
         yaml_event_t e;
         if (!yaml_parser_parse(p, &e))
-            return bad_syntax(p, line, reterr);
-        size_t at = line + e.start_mark.line + 1;
+            return bad_syntax(in, p, reterr);
+        size_t at = in->line + e.start_mark.line + 1;
         end = e.type == YAML_STREAM_END_EVENT;
         count_event(&cost, &e);
         rc = judge(&cost, at, reterr);
@@ -102,10 +113,10 @@ static size_t count_directives(const char *text, size_t n) {
     return found;
 }
 
-static int start(yaml_parser_t *p, const char *text, size_t n, devmgr_error *reterr) {
+static int start(const struct piece *in, yaml_parser_t *p, devmgr_error *reterr) {
     if (!yaml_parser_initialize(p))
         return dm_error_set(reterr, -ENOMEM, "out of memory");
-    yaml_parser_set_input_string(p, (const unsigned char *)text, n);
+    yaml_parser_set_input_string(p, (const unsigned char *)in->text, in->n);
     return 0;
 }
 
@@ -121,19 +132,20 @@ static bool is_empty(yaml_document_t *doc) {
 
 /* 0: comments only, or nothing between two `---`, as templates like to leave. */
 static int load(const char *text, size_t n, struct dm_document *ret, devmgr_error *reterr) {
+    const struct piece in = {text, n, ret->line};
     yaml_parser_t p;
     if (count_directives(text, n) > MAX_DIRECTIVES)
         return excess(reterr, ret->line + 1, MAX_DIRECTIVES, "directives");
-    int rc = start(&p, text, n, reterr);
+    int rc = start(&in, &p, reterr);
     if (rc < 0)
         return rc;
-    rc = check(&p, ret->line, reterr);
+    rc = check(&in, &p, reterr);
     yaml_parser_delete(&p);
     if (rc == 0)
-        rc = start(&p, text, n, reterr);
+        rc = start(&in, &p, reterr);
     if (rc < 0)
         return rc;
-    rc = yaml_parser_load(&p, &ret->tree) ? 1 : bad_syntax(&p, ret->line, reterr);
+    rc = yaml_parser_load(&p, &ret->tree) ? 1 : bad_syntax(&in, &p, reterr);
     yaml_parser_delete(&p);
     if (rc == 1 && is_empty(&ret->tree))
         yaml_document_delete(&ret->tree), rc = 0;

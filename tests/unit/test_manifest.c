@@ -169,6 +169,15 @@ TEST(nothing_that_counts_is_passed_over) {
         {HEAD " containers: [{name: c, resources: {limits: {\"a.b/c d\": 1}}}]\n",
          "line 4: spec.containers[0].resources.limits[a.b/c d]: \"1\": must be a printable resource name of "
          "at most 317 bytes, one of at most 256 in a container"},
+    };
+    EACH(row, rows)
+    CHECK_STR(show(row->text), row->error);
+}
+
+TEST(a_field_of_another_kind_is_named) {
+    static const struct {
+        const char *text, *error;
+    } rows[] = {
         {HEAD " initContainers: [{name: c, restartPolicy: always}]\n containers: []\n",
          "line 4: spec.initContainers[0].restartPolicy: \"always\": must be Always, OnFailure or Never"},
         {HEAD " initContainers: [{name: c, restartPolicy: {}}]\n containers: []\n",
