@@ -7,6 +7,7 @@
 #   make fuzz-coverage   what the fuzzers' corpora reach of each parser; fails under 90 %
 #   make lint       format, include rules, ...   make format    clang-format in place
 #   make contract   the kubelet's behaviours one by one: which test proves each, or why we differ
+#   make check-vectors VECTORS=  answers recordings of the kubelet's Topology Manager and compares: file or folder
 #   make check-checkpoints DIR=  reads checkpoints beside which the kubelet's reading lies, and compares
 #   make interop    the real kubelet's code and plugins beside ours (Go)
 #   make bench      measurements                 make deps      install what building needs and is missing
@@ -84,11 +85,11 @@ PROGS     := $(foreach dir,$(PROG_DIRS),$(call prog,$(dir)))
 TESTS     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 EXAMPLES  := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 FUZZERS   := $(patsubst fuzz/%.c,%,$(wildcard fuzz/fuzz_*.c))
-VECTORS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/vectors/*.c))
+REPLAYS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/vectors/*.c))
 CORPORA   := $(FUZZERS:%=$(BUILD)/tests/corpus/%)
 SCRIPTS   := $(wildcard tests/package/*.sh tests/package/*.py tests/scenarios/*.py)
 SOURCES   := $(wildcard include/*.h src/*.[ch] src/*/*.[ch] tools/*/*.[ch] tests/*.[ch] tests/unit/*.[ch] \
-             tests/vectors/*.c tests/package/*.c fuzz/*.[ch] examples/*.[ch] bench/*.[ch])
+             tests/vectors/*.[ch] tests/package/*.c fuzz/*.[ch] examples/*.[ch] bench/*.[ch])
 
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)# V=1 shows commands, otherwise one short line each
 
@@ -128,17 +129,19 @@ $(BUILD)/$(SONAME): $(LIB_O) $(BUILD)/link
 	    -o $@ $(LIB_O) $(LIBS) && ln -sf $(SONAME) $(BUILD)/libdevmgr.so
 
 $(foreach dir,$(PROG_DIRS),$(eval $(call prog,$(dir)): $(call o,$(wildcard $(dir)/*.c))))
-$(TESTS) $(EXAMPLES) $(VECTORS): %: %.o
+$(TESTS) $(EXAMPLES) $(REPLAYS): %: %.o
 $(CORPORA): $(BUILD)/tests/corpus/%: $(BUILD)/fuzz/%.o $(BUILD)/tests/corpus.o
-$(PROGS) $(TESTS) $(EXAMPLES) $(VECTORS) $(CORPORA): $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a $(BUILD)/link
+$(PROGS) $(TESTS) $(EXAMPLES) $(REPLAYS) $(CORPORA): $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a $(BUILD)/link
 	$(call say,LD,$@) mkdir -p $(@D) && $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
 # ---- tests ------------------------------------------------------------------------------------------------------------
 export BUILD CC CXX SAN PKG_CONFIG GRPC
 unit: $(TESTS)
 	@tests/run $(TESTS)
-check: all $(TESTS) $(EXAMPLES) $(VECTORS) $(CORPORA) $(if $(SAN),,stage)
-	@tests/run $(TESTS) $(VECTORS) $(CORPORA) $(SCRIPTS)
+check: all $(TESTS) $(EXAMPLES) $(REPLAYS) $(CORPORA) $(if $(SAN),,stage)
+	@tests/run $(TESTS) $(REPLAYS) $(CORPORA) $(SCRIPTS)
+check-vectors: $(BUILD)/tests/vectors/topology
+	@$< $(or $(VECTORS),tests/data/topology)
 contract: all $(TESTS)
 	@tests/run $$(tools/contract --programs) >$(BUILD)/contract.log 2>&1 || { cat $(BUILD)/contract.log; echo; }
 	@tools/contract
@@ -215,6 +218,6 @@ clean:
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
 FORCE:
-.PHONY: default all unit check check-checkpoints contract stage demo asan tsan fuzz fuzz-coverage corpora interop bench lint format install uninstall deps dist clean help FORCE
+.PHONY: default all unit check check-vectors check-checkpoints contract stage demo asan tsan fuzz fuzz-coverage corpora interop bench lint format install uninstall deps dist clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -115,6 +115,14 @@ int devmgr_check(devmgr *m, devmgr_error *reterr) {
     return dm_registration_check(m->registration, reterr);
 }
 
+int devmgr_add_provider(devmgr *m, const devmgr_provider *p) {
+    return dm_manager_add_provider(m->manager, p);
+}
+
+int devmgr_hints(devmgr *m, const devmgr_pod *p, const char *container, devmgr_hint_cb visit, void *arg) {
+    return dm_manager_hints(m->manager, p, container, visit, arg);
+}
+
 /* ---- what later issues build ------------------------------------------------------------------------------------- */
 
 int devmgr_each_health_change(devmgr *m, const char *resource, const char *id,
@@ -135,14 +143,4 @@ int devmgr_metrics(devmgr *m, int (*write)(void *, const char *text, size_t n), 
         return -ECANCELED;
     dm_registration_metrics(m->registration, &text);
     return text.len ? write(arg, text.data, text.len) : 0;
-}
-
-int devmgr_add_provider(devmgr *m, const devmgr_provider *p) {
-    (void)m, (void)p;
-    return -ENOSYS;
-}
-
-int devmgr_hints(devmgr *m, const devmgr_pod *p, const char *container, devmgr_hint_cb visit, void *arg) {
-    (void)m, (void)p, (void)container, (void)visit, (void)arg;
-    return -ENOSYS;
 }

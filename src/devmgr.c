@@ -215,11 +215,7 @@ static int check_settings(const struct dm_settings *s, struct dm_topology *topol
         return dm_error_set(reterr, -ENAMETOOLONG,
                             "root: %.200s: too long for a socket path (%d bytes in all)", s->root,
                             DM_SOCKET_PATH_MAX);
-    int rc = dm_numa_topology(s, topology, reterr);
-    if (rc == 0 && topology->policy != DM_POLICY_NONE)
-        rc = dm_error_set(reterr, -ENOSYS, "topology-policy: \"%s\": not built yet; only none is",
-                          s->topology_policy);
-    return rc;
+    return dm_numa_topology(s, topology, reterr);
 }
 
 int devmgr_config_check(const devmgr_config *c, devmgr_error *reterr) {
@@ -227,17 +223,19 @@ int devmgr_config_check(const devmgr_config *c, devmgr_error *reterr) {
     return check_settings(&c->settings, topology, reterr);
 }
 
-static devmgr *new_instance(uv_loop_t *loop, const struct dm_settings *settings, devmgr_event_cb cb,
-                            void *arg) {
+static devmgr *new_instance(uv_loop_t *loop, const struct dm_settings *settings, struct dm_topology *topology,
+                            devmgr_event_cb cb, void *arg) {
     struct timespec t;
     devmgr *m = DM_NEW(devmgr);
     m->loop = loop;
     dm_settings_copy(&m->settings, settings);
+    m->topology = topology;
     m->event = cb;
     m->event_arg = arg;
     clock_gettime(CLOCK_REALTIME, &t);
     m->manager = dm_manager_new(&m->settings, dm_answer_decode, uv_hrtime() / 1000000,
                                 (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000);
+    dm_manager_topology(m->manager, topology);
     uv_idle_init(loop, &m->kick);
     uv_timer_init(loop, &m->alarm);
     m->kick.data = m->alarm.data = m;
@@ -263,7 +261,7 @@ int dm_instance_start(uv_loop_t *loop, const struct dm_settings *settings, devmg
     int rc = check_settings(settings, topology, reterr);
     if (rc < 0)
         return rc;
-    devmgr *m = new_instance(loop, settings, cb, arg);
+    devmgr *m = new_instance(loop, settings, DM_MOVE(topology), cb, arg);
     rc = start(m, reterr);
     if (rc < 0) {
         m->flushed = true; /* nothing of ours may be written */
@@ -299,6 +297,7 @@ static void on_handle_closed(uv_handle_t *handle) {
     dm_doorbell_free(m);
     dm_manager_free(m->manager);
     dm_settings_free(&m->settings);
+    free(m->topology);
     free(m);
     if (closed)
         closed(arg);

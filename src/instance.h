@@ -11,6 +11,7 @@
 #include "manager/manager.h"
 #include "registration/registration.h"
 #include "rpc/rpc.h"
+#include "topology/policy.h"
 #include <pthread.h>
 #include <uv.h>
 
@@ -32,6 +33,7 @@ enum dm_phase { DM_OPENING, DM_OPEN, DM_DRAINING, DM_CLOSING };
 struct devmgr {
     uv_loop_t *loop;
     struct dm_settings settings;
+    struct dm_topology *topology;
     struct dm_rpc *rpc;
     struct dm_registration *registration;
     struct dm_manager *manager;

@@ -27,6 +27,7 @@ struct dm_listed_device {
     bool healthy;  /* the word was exactly "Healthy" */
     bool topology; /* a NUMA node counts for it; normal numa-ids: the same as numa != 0 */
     uint64_t numa; /* bit n: on node n; ids that are negative or above 63 are dropped */
+    bool empty;    /* strict numa-ids: it has a TopologyInfo that names no node at all */
 };
 /* A whole ListAndWatchResponse, duplicates already folded (the last one wins, at the place of the first). */
 struct dm_device_list {

@@ -12,6 +12,7 @@
  * (3) The pod and its new containers exist from the start, not admitted: only an admission in flight shows them. */
 #include "manager/admission.h"
 #include "base/error.h"
+#include "manager/affinity.h"
 #include "manager/answer.h"
 #include "manager/call.h"
 #include "manager/claims.h"
@@ -30,11 +31,6 @@ const struct dm_pod_container *dm_txn_container(const struct dm_txn *t) {
 
 const struct dm_limit *dm_txn_limit(const struct dm_txn *t) {
     return &dm_txn_container(t)->limits[t->limit];
-}
-
-/* Where devices should be near to: what the caller's Topology Manager said. Ours comes here. */
-uint64_t dm_txn_affinity_of(const struct dm_pod_container *c) {
-    return c->has_affinity ? c->affinity : 0;
 }
 
 void dm_txn_walk_on(struct dm_txn *t) {
@@ -104,12 +100,13 @@ static void end(struct dm_txn *t) {
     dm_list_remove(&t->at);
     dm_verdict_free(&t->last);
     devmgr_pod_free(t->request);
-    free(t->conflict), free(t);
+    free(t->affinity), free(t->conflict), free(t);
 }
 
 static void give_back(struct dm_txn *t) {
     bool saved = false;
     dm_queue_leave(t);
+    dm_txn_forget_affinities(t);
     if (t->call)
         dm_call_abandon(DM_MOVE(t->call));
     for (size_t i = 0; i < t->pod->n_containers; i++) {
@@ -289,13 +286,20 @@ void dm_txn_next_limit(struct dm_txn *t) {
         t->container++, t->limit = 0;
 }
 
+static enum step begin_container(struct dm_txn *t, struct dm_verdict *v) {
+    enum step result = check_unnamed(t, v, dm_txn_holder(t));
+    if (result == NEXT && !dm_txn_decide(t, v))
+        result = FAILED;
+    return result;
+}
+
 void dm_txn_walk(struct dm_txn *t) {
     struct dm_verdict v;
     enum step result = NEXT;
     dm_list_remove(&t->at);
     while (result == NEXT && dm_txn_container(t)) {
         if (t->limit == 0)
-            result = check_unnamed(t, &v, dm_txn_holder(t));
+            result = begin_container(t, &v);
         if (result == NEXT && t->limit < dm_txn_container(t)->n_limits)
             result = step(t, &v);
         if (result != NEXT)
@@ -352,23 +356,10 @@ static void put_in_order(struct dm_txn *t) {
     }
 }
 
-/* Of a container that held nothing before; the affinity of devices that are held is what it was. */
-static void keep_affinities(struct dm_txn *t) {
-    for (size_t i = 0; i < t->request->n_containers; i++) {
-        const struct dm_pod_container *pc = &t->request->containers[i];
-        struct dm_container *c = dm_pod_get_container(t->pod, pc->name);
-        bool held = false;
-        for (size_t k = 0; k < c->n_claims; k++)
-            held |= !c->claims[k]->txn;
-        if (!held)
-            c->affinity = dm_txn_affinity_of(pc);
-    }
-}
-
 static void finish(struct dm_txn *t) {
     bool anew = false;
     put_in_order(t);
-    keep_affinities(t);
+    dm_txn_keep_affinities(t);
     for (size_t i = 0; i < t->pod->n_containers; i++) {
         struct dm_container *c = t->pod->containers[i];
         struct dm_verdict v;

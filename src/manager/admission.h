@@ -18,7 +18,6 @@ const struct dm_limit *dm_txn_limit(const struct dm_txn *t);
 struct dm_container *dm_txn_holder(const struct dm_txn *t);
 void dm_txn_next_limit(struct dm_txn *t);
 void dm_txn_walk_on(struct dm_txn *t); /* settle will */
-uint64_t dm_txn_affinity_of(const struct dm_pod_container *c);
 
 /* turn.c */
 void dm_txn_turn(struct dm_txn *t); /* from its queue: nobody else's call is open */

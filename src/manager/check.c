@@ -1,5 +1,6 @@
 /* check.c -- asserts the invariants of manager.h and that all counts are what the devices say. */
 #include "manager/claims.h"
+#include "manager/groups.h"
 #include "manager/resource.h"
 #include <stdio.h>
 
@@ -36,6 +37,9 @@ static void check_resource(const struct dm_resource *r) {
     size_t listed = 0, free_devices = 0;
     for (size_t i = 0; i < r->n_devices; i++) {
         const struct dm_device *d = r->devices[i];
+        MUST((d->group != DM_NO_GROUP) == d->listed);
+        MUST(!d->listed || (d->group < r->n_groups && r->groups[d->group].numa == d->numa &&
+                            r->groups[d->group].topology == (d->topology || d->empty_topology)));
         MUST(d->index == i);
         MUST(dm_devices_get(&r->by_id, d->id) == d);
         check_device(r, d);
@@ -46,6 +50,9 @@ static void check_resource(const struct dm_resource *r) {
     }
     MUST(r->by_id.n == r->n_devices);
     MUST(r->n_listed == listed && r->n_free == free_devices);
+    for (size_t k = 0; k < r->n_groups; k++)
+        listed -= r->groups[k].known, free_devices -= r->groups[k].free;
+    MUST(listed == 0 && free_devices == 0);
     MUST(r->n_healthy == dm_bits_count(&r->healthy));
     MUST(r->n_held == dm_bits_count(&r->held));
     MUST(r->n_reserved == dm_bits_count(&r->reserved));

@@ -39,7 +39,8 @@ static bool resolve(struct dm_resource *r, const struct dm_device_list *l) {
 }
 
 static bool differs(const struct dm_device *d, const struct dm_listed_device *x) {
-    return d->healthy != x->healthy || d->numa != x->numa || d->topology != x->topology;
+    return d->healthy != x->healthy || d->numa != x->numa || d->topology != x->topology ||
+           d->empty_topology != x->empty;
 }
 
 /* Copies health and nodes. Bits follow at once unless they will be rebuilt anyway; nodes: always rebuilt. */
@@ -51,8 +52,9 @@ static bool copy_states(struct dm_resource *r, const struct dm_device_list *l, b
         if (!differs(d, x))
             continue;
         health |= d->healthy != x->healthy;
-        nodes |= d->numa != x->numa || d->topology != x->topology;
+        nodes |= d->numa != x->numa || d->topology != x->topology || d->empty_topology != x->empty;
         d->healthy = x->healthy, d->numa = x->numa, d->topology = x->topology;
+        d->empty_topology = x->empty;
         if (rebuild)
             continue;
         dm_device_changed(r, d);

@@ -8,10 +8,13 @@
 #include "manager/claims.h"
 #include "manager/events.h"
 #include "manager/prestart.h"
+#include "manager/providers.h"
 #include "manager/release.h"
 #include "manager/resource.h"
 #include "manager/retry.h"
 #include "manager/save.h"
+
+static const struct dm_topology no_topology = {.policy = DM_POLICY_NONE, .numa = {.n = 1, .all = 1}};
 
 struct dm_manager *dm_manager_new(const struct dm_settings *settings, dm_answer_decoder decode,
                                   uint64_t mono_ms, uint64_t unix_us) {
@@ -22,6 +25,7 @@ struct dm_manager *dm_manager_new(const struct dm_settings *settings, dm_answer_
     for (size_t i = 0; i < DM_COUNT(lists); i++)
         dm_list_init(lists[i]);
     m->settings = settings;
+    m->topology = &no_topology;
     m->decode = decode;
     m->mono = mono_ms;
     m->unix_us = m->revision = unix_us;
@@ -43,9 +47,14 @@ void dm_manager_free(struct dm_manager *m) {
         dm_resource_drop(m->resources[m->n_resources - 1]);
     dm_backoff_free_all(m);
     dm_recovery_free(m);
+    dm_providers_free(m);
     dm_map_free(&m->resource_by_name);
     dm_map_free(&m->pod_by_uid);
     free(m->resources), free(m->pods), free(m->call_ids), free(m->call_must), free(m);
+}
+
+void dm_manager_topology(struct dm_manager *m, const struct dm_topology *topology) {
+    m->topology = topology;
 }
 
 static bool settle_one(struct dm_manager *m) {

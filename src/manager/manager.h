@@ -25,6 +25,7 @@
 #include "manager/pod.h"
 
 struct dm_manager;
+struct dm_topology;
 
 enum dm_start { /* what the checkpoint said at open */
                 DM_START_NEW,
@@ -35,6 +36,8 @@ enum dm_start { /* what the checkpoint said at open */
 struct dm_manager *dm_manager_new(const struct dm_settings *settings, dm_answer_decoder decode,
                                   uint64_t mono_ms, uint64_t unix_us);
 void dm_manager_free(struct dm_manager *m); /* no callbacks; close first */
+/* Before the first admission; it must outlive the manager. Until then: policy none, one node 0. */
+void dm_manager_topology(struct dm_manager *m, const struct dm_topology *topology);
 /* Before anything else: takes the saved claims over (parts are ref'd). Checkpointed resources are known, without list
  * or endpoint, their grace starts now. Two pods that hold one device in the file: the older entry keeps it, the other
  * claim is dropped with a log event -- one owner, always. */
@@ -86,6 +89,9 @@ int dm_manager_each_claim(struct dm_manager *m, const char *uid, int (*visit)(vo
 int dm_manager_each_pod(struct dm_manager *m, int (*visit)(void *, const devmgr_held_pod *), void *arg);
 uint64_t dm_manager_node_allocatable(struct dm_manager *m, const char *uid, const char *resource,
                                      uint64_t allocatable);
+int dm_manager_add_provider(struct dm_manager *m, const devmgr_provider *p);
+int dm_manager_hints(struct dm_manager *m, const devmgr_pod *pod, const char *container, devmgr_hint_cb visit,
+                     void *arg);
 /* Ends all that is open (admissions CANCELED, the rest -ECANCELED) and cancels calls; drain afterwards. */
 void dm_manager_close(struct dm_manager *m);
 

@@ -48,12 +48,23 @@ static void take_wished(struct pick *p, const struct dm_bits *from) {
             take(p, p->c->wish[i]);
 }
 
-/* Those near the wanted nodes first; among equals in natural order. */
-static void take_reusable(struct pick *p) {
+static bool has_node(const struct dm_choice *c, uint32_t i) {
+    for (size_t k = 0; c->nodes && k < 64; k++)
+        if (dm_bits_get(&c->nodes[k], i))
+            return true;
+    return false;
+}
+
+/* Those near the wanted nodes first; among equals in natural order. True: one was on other nodes. */
+static bool take_reusable(struct pick *p) {
+    bool spilled = false;
     for (int near = 1; near >= 0; near--)
         for (size_t i = 0; i < p->c->n_reuse && p->left; i++)
-            if (dm_bits_get(&p->mask, p->c->reuse[i]) == near && !dm_bits_get(&p->taken, p->c->reuse[i]))
+            if (dm_bits_get(&p->mask, p->c->reuse[i]) == near && !dm_bits_get(&p->taken, p->c->reuse[i])) {
                 take(p, p->c->reuse[i]);
+                spilled |= !near && p->c->affinity && has_node(p->c, p->c->reuse[i]);
+            }
+    return spilled;
 }
 
 /* result = a ∩ b, or a \ b */
@@ -108,6 +119,7 @@ static void take_free(struct pick *p, struct dm_picked *ret) {
         take_first(p, &aligned);
     } else {
         take_first(p, &aligned);
+        ret->spilled |= p->left && p->c->nodes && p->c->affinity;
         if (p->left)
             take_rest(p, ret);
     }
@@ -118,7 +130,7 @@ int dm_pick(const struct dm_choice *c, struct dm_picked *ret) {
     struct pick p = {.c = c, .words = (c->n + 63) / 64, .left = c->needed};
     *ret = (struct dm_picked){0};
     start(&p);
-    take_reusable(&p);
+    ret->spilled = take_reusable(&p);
     ret->available = count(&p.free, p.words);
     bool enough = p.left <= ret->available;
     if (enough && p.left)

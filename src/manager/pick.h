@@ -19,6 +19,7 @@ struct dm_picked {
     uint32_t *devices; /* ascending */
     size_t n;          /* == needed on success */
     size_t available;  /* free devices there were */
+    bool spilled;      /* some are on nodes, and on none of the affinity */
     /* Where a preference would count (ALLOC-25 and ALLOC-27): what the plugin would be offered, and what it
      * must include. Both ascending. */
     bool ask;

@@ -6,6 +6,7 @@
 #include "manager/resource.h"
 #include "base/text.h"
 #include "manager/events.h"
+#include "manager/groups.h"
 #include "manager/save.h"
 
 struct dm_resource *dm_resource_find(const struct dm_manager *m, const char *name) {
@@ -58,6 +59,7 @@ void dm_resource_drop(struct dm_resource *r) {
     dm_bits_free(&r->healthy), dm_bits_free(&r->held), dm_bits_free(&r->reserved);
     dm_devices_free(&r->by_id);
     dm_saved_resource_unref(r->saved);
+    free(r->groups), free(r->group_slots);
     free(r->nodes), free(r->devices), free(r->order), free(r->socket), free(r->last_error), free(r->name),
         free(r);
 }
@@ -73,6 +75,7 @@ struct dm_device *dm_resource_intern(struct dm_resource *r, const char *id) {
     d = dm_alloc(sizeof *d + strlen(id) + 1);
     memcpy(d->id, id, strlen(id) + 1);
     d->index = UINT32_MAX; /* new: behind all others until reindex */
+    d->group = DM_NO_GROUP;
     dm_devices_add(&r->by_id, d);
     /* Grows by powers of two: n_devices has no capacity of its own. */
     if ((r->n_devices & (r->n_devices - 1)) == 0)
@@ -151,11 +154,13 @@ void dm_device_changed(struct dm_resource *r, struct dm_device *d) {
     bool held = dm_device_held(d);
     if (d->index == UINT32_MAX)
         return; /* new; reindex comes */
-    r->n_free -= is_free(r, d->index);
+    int was_free = is_free(r, d->index);
     mark(&r->healthy, &r->n_healthy, d->index, r->list_valid && d->listed && d->healthy);
     mark(&r->held, &r->n_held, d->index, held);
     mark(&r->reserved, &r->n_reserved, d->index, d->holds && !held);
-    r->n_free += is_free(r, d->index);
+    int change = is_free(r, d->index) - was_free;
+    r->n_free += (size_t)change;
+    dm_groups_free(r, d, change);
 }
 
 static void add_nodes(struct dm_resource *r, const struct dm_device *d) {
@@ -171,10 +176,13 @@ void dm_resource_rebuild(struct dm_resource *r) {
         dm_bits_free(&r->nodes[k]);
     r->n_listed = r->n_healthy = r->n_held = r->n_reserved = r->n_free = 0;
     r->topology = false;
+    dm_groups_clear(r);
     for (size_t i = r->n_devices; i-- > 0;) { /* backwards: the bitsets grow once */
         struct dm_device *d = r->devices[i];
         r->n_listed += d->listed;
         r->topology |= d->listed && d->topology;
+        if (d->listed)
+            dm_groups_add(r, d);
         if (d->listed && d->numa)
             add_nodes(r, d);
         dm_device_changed(r, d);
@@ -213,6 +221,6 @@ void dm_resource_touch(struct dm_resource *r) {
 }
 
 void dm_resource_retry(struct dm_resource *r) {
-    if (!dm_linked(&r->to_retry) && !dm_list_empty(&r->waiters))
+    if (!dm_linked(&r->to_retry) && (!dm_list_empty(&r->waiters) || !dm_list_empty(&r->manager->waiters)))
         dm_list_append(&r->manager->to_retry, &r->to_retry);
 }

@@ -1,7 +1,7 @@
 /* retry.c -- see retry.h.
  *
  * A waiting admission holds nothing. It stands with the resource it lacks, or with the manager when there is no such
- * resource or the reason is another; the oldest first. It walks again when something changed that can help; one that
+ * resource, there are several (nodes that none of them has free), or the reason is another; the oldest first. It walks again when something changed that can help; one that
  * called a plugin in vain not before its backoff is over, so that two of them cannot chase each other. */
 #include "manager/retry.h"
 #include "manager/claims.h"
@@ -30,6 +30,14 @@ static void walk_again(struct dm_manager *m, struct dm_txn *t) {
     dm_list_append(&m->to_walk, &t->at);
 }
 
+static bool asks_for(const struct dm_txn *t, const char *resource) {
+    for (size_t i = 0; i < t->request->n_containers; i++)
+        for (size_t k = 0; k < t->request->containers[i].n_limits; k++)
+            if (!strcmp(t->request->containers[i].limits[k].resource, resource))
+                return true;
+    return false;
+}
+
 /* Nobody is tried who certainly fails again: a thousand waiters cost a thousand comparisons. */
 void dm_retry_resource(struct dm_resource *r) {
     size_t left = r->n_free;
@@ -44,6 +52,10 @@ void dm_retry_resource(struct dm_resource *r) {
         }
         walk_again(r->manager, t);
     }
+    DM_LIST_EACH(t, &r->manager->waiters, struct dm_txn, at)
+    if (t->last.cause == DEVMGR_INSUFFICIENT_DEVICES && t->not_before <= r->manager->mono &&
+        asks_for(t, r->name))
+        walk_again(r->manager, t);
 }
 
 void dm_retry_cause(struct dm_manager *m, int cause, const char *resource) {

@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "manager/devices.h"
 #include "manager/manager.h"
+#include "topology/policy.h"
 
 #define DM_NEVER UINT64_MAX
 
@@ -43,9 +44,15 @@ struct dm_device {
     uint64_t numa;
     uint32_t index; /* in its resource: natural order of ids; changes when ids come or go */
     uint32_t hash;  /* devices.c */
-    bool listed, healthy, topology;
-    bool seen; /* scratch of listing.c */
+    uint32_t group; /* groups.c; DM_NO_GROUP: not listed */
+    bool listed, healthy, topology, empty_topology; /* struct dm_listed_device */
+    bool seen;                                      /* scratch of listing.c */
     char id[];
+};
+struct dm_node_group { /* listed devices on the same nodes */
+    uint64_t numa;
+    bool topology;        /* also an empty one */
+    uint64_t known, free; /* all; of these, free and healthy */
 };
 struct dm_queue {              /* one Allocate or GetPreferredAllocation at a time */
     struct dm_list waiting;    /* dm_txn.at */
@@ -64,6 +71,9 @@ struct dm_resource {
     struct dm_bits healthy, held, reserved; /* healthy: listed, Healthy, and the list is valid */
     struct dm_bits *nodes;                  /* [64], NULL: no device has a node */
     size_t n_listed, n_healthy, n_held, n_reserved, n_free;
+    struct dm_node_group *groups; /* groups.c */
+    size_t n_groups, groups_cap, group_mask;
+    uint32_t *group_slots;
     bool topology; /* some listed device has a node */
 
     uint64_t generation; /* of the endpoint; 0: never had one in this process */
@@ -127,6 +137,7 @@ struct dm_verdict {
     int verdict, cause;
     char *detail, *message, *container, *resource; /* owned; container, resource NULL: the pod's */
     size_t need;                                   /* InsufficientDevices: free devices that would do */
+    bool locality; /* to the kubelet it is a matter of topology, whatever the cause */
 };
 enum dm_txn_state { DM_TXN_WALKING, DM_TXN_QUEUED, DM_TXN_CALLING, DM_TXN_SAVING, DM_TXN_WAITING };
 struct dm_txn {
@@ -147,12 +158,16 @@ struct dm_txn {
     uint64_t deadline;         /* of this resource: queue and Allocate */
     uint64_t called_at;        /* GetPreferredAllocation: its time is not counted */
     uint64_t save;             /* number of the save that it waits for */
-    bool asked;                /* a plugin was called in this attempt */
-    uint64_t wait_until;       /* request->wait_ms as a moment */
-    uint64_t not_before;       /* while waiting: no new attempt before that */
-    uint64_t retry_at;         /* while waiting: a new attempt even if nothing changed; DM_NEVER */
-    struct dm_verdict last;    /* while waiting */
-    char *conflict;            /* for detail */
+    uint64_t *affinity;        /* affinity.c: of each container so far; NULL: none yet */
+    uint64_t pod_affinity;     /* scope pod, once decided */
+    bool pod_decided;
+    uint64_t took;          /* providers.c */
+    bool asked;             /* a plugin was called in this attempt */
+    uint64_t wait_until;    /* request->wait_ms as a moment */
+    uint64_t not_before;    /* while waiting: no new attempt before that */
+    uint64_t retry_at;      /* while waiting: a new attempt even if nothing changed; DM_NEVER */
+    struct dm_verdict last; /* while waiting */
+    char *conflict;         /* for detail */
 };
 
 struct dm_open_call {
@@ -206,6 +221,9 @@ struct dm_backoff {            /* retry.c: one pod that was refused lately */
 
 struct dm_manager {
     const struct dm_settings *settings;
+    const struct dm_topology *topology;
+    devmgr_provider *providers; /* in the order in which they came */
+    size_t n_providers;
     dm_answer_decoder decode;
     uint64_t mono, unix_us, revision, numbers;
     uint64_t opened; /* revision at which the checkpoint had been taken over */

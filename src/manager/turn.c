@@ -5,6 +5,7 @@
  * The reservation stands from the first pick on, so that others see what is taken; what it consists of may change once. */
 #include "base/error.h"
 #include "manager/admission.h"
+#include "manager/affinity.h"
 #include "manager/call.h"
 #include "manager/claims.h"
 #include "manager/events.h"
@@ -26,7 +27,7 @@ int dm_txn_pick(const struct dm_txn *t, size_t needed, const uint32_t *wish, siz
                           .nodes = r->topology ? r->nodes : NULL,
                           .reuse = reuse,
                           .n_reuse = n_reuse,
-                          .affinity = dm_txn_affinity_of(dm_txn_container(t)),
+                          .affinity = dm_txn_affinity(t),
                           .needed = needed,
                           .wish = wish,
                           .n_wish = n_wish};
@@ -37,17 +38,27 @@ int dm_txn_pick(const struct dm_txn *t, size_t needed, const uint32_t *wish, siz
     return rc;
 }
 
-/* Reserves what dm_pick finds, in place of what was reserved here before. False: t failed. */
+/* As dm_txn_pick; when it cannot be near enough to what was decided, because others were faster, decides anew. */
+static bool pick(struct dm_txn *t, size_t needed, const uint32_t *wish, size_t n_wish,
+                 struct dm_picked *picked, struct dm_verdict *v) {
+    int rc = dm_txn_pick(t, needed, wish, n_wish, picked);
+    if (dm_txn_binding(t, t->resource) && (rc < 0 || picked->spilled)) {
+        dm_picked_free(picked);
+        if (!dm_txn_decide_again(t, v))
+            return false;
+        rc = dm_txn_pick(t, needed, wish, n_wish, picked);
+    }
+    if (rc < 0)
+        dm_verdict_insufficient(v, t, t->resource, needed, picked->n, picked->available);
+    return rc == 0;
+}
+
+/* Reserves what is picked, in place of what was reserved here before. False: t failed. */
 static bool reserve(struct dm_txn *t, const uint32_t *wish, size_t n_wish, bool *ask) {
     DM_CLEANUP(dm_picked_free) struct dm_picked picked = {0};
     struct dm_verdict v;
-    size_t needed = dm_txn_limit(t)->count;
-    if (!dm_verdict_available(&v, t, t->resource)) {
-        dm_txn_fail(t, &v);
-        return false;
-    }
-    if (dm_txn_pick(t, needed, wish, n_wish, &picked) < 0) {
-        dm_verdict_insufficient(&v, t, t->resource, needed, picked.n, picked.available);
+    if (!dm_verdict_available(&v, t, t->resource) ||
+        !pick(t, dm_txn_limit(t)->count, wish, n_wish, &picked, &v)) {
         dm_txn_fail(t, &v);
         return false;
     }

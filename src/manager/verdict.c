@@ -19,14 +19,16 @@ static void where(struct dm_buf *out, const struct dm_txn *t) {
     dm_buf_puts(out, ": ");
 }
 
+static int verdict_of(int cause) {
+    return cause <= DEVMGR_RECOVERING ? DEVMGR_NOT_YET : DEVMGR_REFUSED;
+}
+
 /* Takes over the texts. */
 static void fill(struct dm_verdict *v, const struct dm_txn *t, int cause, const char *inner,
                  struct dm_buf *detail) {
     const struct dm_pod_container *c = dm_txn_container(t);
-    *v = (struct dm_verdict){.verdict = cause <= DEVMGR_RECOVERING ? DEVMGR_NOT_YET : DEVMGR_REFUSED,
-                             .cause = cause};
-    v->message =
-        cause == DEVMGR_NO_AFFINITY ? dm_strdup(DM_TEXT_NO_AFFINITY) : dm_printf(DM_TEXT_ADMISSION, inner);
+    *v = (struct dm_verdict){.verdict = verdict_of(cause), .cause = cause};
+    v->message = dm_printf(DM_TEXT_ADMISSION, inner);
     v->detail = dm_buf_steal(detail);
     dm_text_one_line(v->detail); /* values of strangers are in it */
     v->container = c ? dm_strdup(c->name) : NULL;
@@ -59,7 +61,7 @@ void dm_verdict_free(struct dm_verdict *v) {
 }
 
 const char *dm_verdict_reason(const struct dm_verdict *v) {
-    return v->cause == DEVMGR_NO_AFFINITY ? DM_REASON_AFFINITY : DM_REASON_UNEXPECTED;
+    return v->locality ? DM_REASON_AFFINITY : DM_REASON_UNEXPECTED;
 }
 
 /* ---- the resource ---------------------------------------------------------------------------------------------------- */
@@ -161,7 +163,7 @@ static void name_pods(struct dm_buf *out, const struct dm_resource *r, const str
             }
 }
 
-static void name_holders(struct dm_buf *out, const struct dm_resource *r) {
+void dm_verdict_name_holders(struct dm_buf *out, const struct dm_resource *r) {
     if (r->n_held) {
         dm_buf_printf(out, "; %zu held by ", r->n_held);
         name_pods(out, r, &r->held);
@@ -185,12 +187,31 @@ void dm_verdict_insufficient(struct dm_verdict *v, const struct dm_txn *t, const
     dm_buf_printf(&detail, "%zu wanted, %zu of %zu free", needed, free_devices, r->n_listed);
     if (reusable)
         dm_buf_printf(&detail, " and %zu left by its init containers", reusable);
-    name_holders(&detail, r);
+    dm_verdict_name_holders(&detail, r);
     dm_buf_puts(&detail, needed > r->n_listed
                              ? "; the plugin does not list that many: ask for fewer, or add devices"
                              : "; admit again when enough are free, or release a pod that ended");
     fill(v, t, DEVMGR_INSUFFICIENT_DEVICES, inner, &detail);
     v->need = rest;
+}
+
+void dm_verdict_locality(struct dm_verdict *v) {
+    free(v->message);
+    v->message = dm_strdup(DM_TEXT_NO_AFFINITY);
+    v->locality = true;
+}
+
+void dm_verdict_affinity(struct dm_verdict *v, const struct dm_txn *t, bool pod, int cause,
+                         const char *detail) {
+    const struct dm_pod_container *c = pod ? NULL : dm_txn_container(t);
+    char title[600];
+    dm_pod_title(t->pod, title, sizeof title);
+    *v = (struct dm_verdict){.verdict = verdict_of(cause), .cause = cause};
+    v->detail = c ? dm_printf("pod %s, container %s: %s", title, c->name, detail)
+                  : dm_printf("pod %s: %s", title, detail);
+    dm_text_one_line(v->detail); /* names from the embedder's providers are in it */
+    v->container = c ? dm_strdup(c->name) : NULL;
+    dm_verdict_locality(v);
 }
 
 /* ---- calls ------------------------------------------------------------------------------------------------------------- */

@@ -16,6 +16,13 @@ bool dm_verdict_available(struct dm_verdict *v, const struct dm_txn *t, const st
 /* `missing` more devices were wanted than the `free` ones; names who holds and who reserved. */
 void dm_verdict_insufficient(struct dm_verdict *v, const struct dm_txn *t, const struct dm_resource *r,
                              size_t needed, size_t reusable, size_t free_devices);
+void dm_verdict_name_holders(struct dm_buf *out,
+                             const struct dm_resource *r); /* "; 2 held by default/a (...)" */
+/* The topology policy is in the way of the container where t is, or of the pod. `detail`: as it is. */
+void dm_verdict_affinity(struct dm_verdict *v, const struct dm_txn *t, bool pod, int cause,
+                         const char *detail);
+/* The kubelet gives the same refusal another reason: it never came to allocating. */
+void dm_verdict_locality(struct dm_verdict *v);
 void dm_verdict_no_plugin(struct dm_verdict *v, const struct dm_txn *t, const char *resource);
 void dm_verdict_recovering(struct dm_verdict *v, const struct dm_txn *t);
 void dm_verdict_plugin_error(struct dm_verdict *v, const struct dm_txn *t, const struct dm_open_call *call,

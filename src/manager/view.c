@@ -1,6 +1,7 @@
 /* view.c -- see view.h; also the visitors of manager.h. */
 #include "manager/view.h"
 #include "manager/claims.h"
+#include "manager/decide.h"
 #include "manager/resource.h"
 
 static void fill_claim(const struct dm_hold *h, devmgr_claim *ret) {
@@ -190,6 +191,37 @@ int dm_manager_each_pod(struct dm_manager *m, int (*visit)(void *, const devmgr_
             return rc;
     }
     return 0;
+}
+
+static int visit_row(const struct dm_hint_row *row, devmgr_hint_cb visit, void *arg) {
+    devmgr_hint hint = {.resource = row->resource, .kind = DEVMGR_HINT_ANY};
+    if (row->hints.kind == DM_HINTS_IMPOSSIBLE)
+        hint.kind = DEVMGR_HINT_IMPOSSIBLE;
+    if (row->hints.kind != DM_HINTS_LIST)
+        return visit(arg, &hint);
+    for (size_t i = 0; i < row->hints.n; i++) {
+        hint.kind = DEVMGR_HINT;
+        hint.numa = row->hints.hints[i].mask, hint.preferred = row->hints.hints[i].preferred;
+        int rc = visit(arg, &hint);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+int dm_manager_hints(struct dm_manager *m, const devmgr_pod *pod, const char *container, devmgr_hint_cb visit,
+                     void *arg) {
+    DM_CLEANUP(dm_decision_free) struct dm_decision d = {0};
+    const struct dm_pod_container *c = container && pod ? dm_pod_find(pod, container) : NULL;
+    int rc = 0;
+    if (!pod || !visit)
+        return DEVMGR_EINVALID;
+    if (container && !c)
+        return -ENOENT;
+    dm_decide(m, dm_pods_find(m, pod->uid), pod, c, DM_DECIDE_DEVICES, &d, NULL);
+    for (size_t i = 0; i < d.n && rc == 0; i++)
+        rc = visit_row(&d.rows[i], visit, arg);
+    return rc;
 }
 
 /* NODE-11: for a pod that holds something, at least what is in use on the node. */

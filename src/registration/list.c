@@ -48,7 +48,7 @@ static int read_node(struct dm_span node, int64_t *ret) {
 
 struct nodes { /* what the topology of one device says */
     uint64_t mask;
-    bool any, negative, high;
+    bool told, any, negative, high; /* told: there is a TopologyInfo */
 };
 
 static int read_topology(struct dm_span topology, struct nodes *nodes) {
@@ -89,6 +89,7 @@ static int read_entry(struct reader *r, struct dm_span device, struct entry *e) 
                 return broken(r, "Device.health is not valid UTF-8");
             e->health = f.bytes;
         } else if (dm_field_is(&f, DEVICE_TOPOLOGY, DM_FIELD_BYTES)) {
+            e->nodes.told = true;
             if (read_topology(f.bytes, &e->nodes) < 0)
                 return broken(r, "Device.topology is not a TopologyInfo");
         }
@@ -126,6 +127,7 @@ static void append(struct reader *r, const struct entry *e) {
         .healthy = is_healthy(e->health),
         .topology = r->limits->strict_numa ? e->nodes.any : e->nodes.mask != 0,
         .numa = e->nodes.mask,
+        .empty = r->limits->strict_numa && e->nodes.told && !e->nodes.any,
     };
     out->negative_numa += e->nodes.negative;
     out->high_numa += e->nodes.high;
@@ -151,8 +153,8 @@ static int collect(struct reader *r, struct dm_span message) {
 /* ---- duplicates: the last entry wins, at the place of the first ------------------------------------------------ */
 
 static uint64_t one_fingerprint(uint64_t id_hash, const struct dm_listed_device *d) {
-    uint64_t word =
-        id_hash + d->numa * UINT64_C(0x9e3779b97f4a7c15) + ((uint64_t)d->healthy << 1 | d->topology);
+    uint64_t word = id_hash + d->numa * UINT64_C(0x9e3779b97f4a7c15) +
+                    ((uint64_t)d->empty << 2 | (uint64_t)d->healthy << 1 | d->topology);
     return dm_map_hash(&word, sizeof word);
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every verdict, cause and exit code of devmgrd, devmgrctl and devmgr-fakeplugin, seen from the command line once.
 
-NoAffinity and ProviderRefused come with topology. At the end the causes that were seen are compared with those that
+ProviderRefused is for programs with hint providers of their own: tests/unit has it. At the end the causes that were seen are compared with those that
 docs/errors.md lists, so that a new one without a scenario is noticed.
 """
 import json
@@ -14,7 +14,7 @@ import sys
 from lib import *
 
 GPU, NIC = "example.com/gpu", "example.com/nic"
-LATER = {"NoAffinity", "ProviderRefused"}
+LATER = {"ProviderRefused"}
 CODES = {"admitted": 0, "not_yet": 4, "refused": 3, "canceled": 1}
 WITH_PLUGIN = ("devmgrd", "devmgrctl", "devmgr-fakeplugin")
 ERRORS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "errors.md"
@@ -159,6 +159,14 @@ def Recovering(node):
 
 
 @scenario
+def NoAffinity(node):
+    node.start("--numa", "0;1", "--topology-policy", "single-numa-node")
+    node.plugin(GPU, 4, "--numa", "2")
+    node.wait_for(GPU, 4)
+    admit(node, "a", {GPU: 3}, "refused", "NoAffinity", GPU, "{0,1}", "Resources cannot be allocated with Topology locality")
+
+
+@scenario
 def OptionsConflict(node):
     node.start("--conflicts", "refuse")
     for resource in (GPU, NIC):
@@ -208,7 +216,7 @@ def each_cause_of_the_handbook_was_seen(node):
     if len(sys.argv) > 1:
         skip("not all scenarios were run")
     listed = set(re.findall(r"^### (\w+)$", ERRORS.read_text(), re.M))
-    print(f"# {len(seen & listed)} of {len(listed)} causes seen; with topology come {', '.join(sorted(LATER))}")
+    print(f"# {len(seen & listed)} of {len(listed)} causes seen; not from the command line: {', '.join(sorted(LATER))}")
     equal(sorted(listed - seen - LATER), [])
     equal(sorted(LATER - listed), [])
 
@@ -242,6 +250,9 @@ def devmgrd_exits_2_on_a_mistake(node):
     exits(node, 2, "devmgrd", "--config", "/nowhere/conf", says=["/nowhere/conf"])
     exits(node, 2, "devmgrd", "--allocate-timeout", "soon", says=["allocate-timeout", "soon"])
     exits(node, 2, "devmgrd", "--root", "relative", says=["root", "relative"])
+    for check in ((), ("--check-config",)):
+        exits(node, 2, "devmgrd", "--root", node.root, *check, "--topology-policy", "strictest", says=['unknown policy: "strictest"'])
+        exits(node, 2, "devmgrd", "--root", node.root, *check, "--numa", "0:10,20", says=["numa", "node 0"])
 
 
 @scenario

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "check.h"
 #include "manager/manager.h"
+#include "topology/policy.h"
 #include <stdlib.h>
 
 #define RIG_USED __attribute__((unused))
@@ -35,6 +36,7 @@ struct rig_call {
 };
 struct rig {
     struct dm_settings settings;
+    struct dm_topology topology; /* of the settings; numa "": one node 0 */
     struct dm_manager *m;
     uint64_t mono, unix_us, generations;
     int hold_calls, hold_saves, fail_saves, in_drain, unchecked;
@@ -298,6 +300,15 @@ static void rig_drain(struct rig *g) {
 
 /* ---- what goes in --------------------------------------------------------------------------------------------------------- */
 
+RIG_USED static void rig_topology(struct rig *g) {
+    const struct dm_settings *s = &g->settings;
+    struct dm_numa numa;
+    if (dm_numa_parse(*s->numa ? s->numa : "0", &numa, NULL) < 0 ||
+        dm_topology_parse(s->topology_policy, s->topology_scope, s->topology_options, &numa, &g->topology,
+                          NULL) < 0)
+        abort();
+}
+
 RIG_USED static struct rig *rig_new(const char *settings) { /* "key=value key=value" */
     struct rig *g = DM_NEW(struct rig);
     char copy[500], *save = NULL;
@@ -311,7 +322,9 @@ RIG_USED static struct rig *rig_new(const char *settings) { /* "key=value key=va
     }
     g->mono = 1000000;
     g->unix_us = UINT64_C(1700000000000000);
+    rig_topology(g);
     g->m = dm_manager_new(&g->settings, rig_decode, g->mono, g->unix_us);
+    dm_manager_topology(g->m, &g->topology);
     return g;
 }
 
@@ -330,6 +343,7 @@ RIG_USED static void rig_restart(struct rig *g, enum dm_start start) {
     g->mono += 1000, g->unix_us += 1000000;
     g->n_calls = 0, g->events[0] = 0;
     g->m = dm_manager_new(&g->settings, rig_decode, g->mono, g->unix_us);
+    dm_manager_topology(g->m, &g->topology);
     dm_manager_restore(g->m, g->disk ? g->disk : none, start);
     dm_snapshot_free(none);
     rig_drain(g);

@@ -24,6 +24,8 @@ static const char *read_as(struct dm_buf *message, const struct dm_listing_limit
                                d->healthy ? '+' : '-');
         if (d->topology)
             at += (size_t)snprintf(text + at, sizeof text - at, "@%" PRIx64, d->numa);
+        if (d->empty)
+            at += (size_t)snprintf(text + at, sizeof text - at, "@");
     }
     dm_listing_free(&l);
     return text;
@@ -91,7 +93,7 @@ TEST(numa_ids_are_normalised_where_they_come_in) {
         int64_t ids[3];
         const char *normal, *strict;
     } rows[] = {
-        {0, {0}, "d-", "d-"},
+        {0, {0}, "d-", "d-@"}, /* W18: a TopologyInfo without nodes */
         {1, {0}, "d-@1", "d-@1"},
         {1, {63}, "d-@8000000000000000", "d-@8000000000000000"},
         {1, {-1}, "d-", "d-@0"},

@@ -1,0 +1,249 @@
+/* affinity.c -- see affinity.h; the decision itself is decide.c's.
+ *
+ * A decision counts what is free now; devices are picked when the resource's queue comes to it, and another pod may have
+ * been there first. Policies best-effort and none take what is left then, as a wish that could not be met. Restricted and
+ * single-numa-node promise: they decide anew, with what the container already got as given, and refuse when that fails.
+ *
+ * A container that holds what it asks is not judged again: its devices stay, and with them its affinity. */
+#include "manager/affinity.h"
+#include "base/error.h"
+#include "manager/admission.h"
+#include "manager/claims.h"
+#include "manager/decide.h"
+#include "manager/providers.h"
+#include "manager/resource.h"
+#include "manager/save.h"
+#include "manager/verdict.h"
+#include <inttypes.h>
+
+static bool strict(const struct dm_manager *m) {
+    return m->topology->policy == DM_POLICY_RESTRICTED || m->topology->policy == DM_POLICY_SINGLE_NUMA_NODE;
+}
+
+uint64_t dm_txn_affinity(const struct dm_txn *t) {
+    return t->affinity ? t->affinity[t->container] : 0;
+}
+
+bool dm_txn_binding(const struct dm_txn *t, const struct dm_resource *r) {
+    return strict(t->manager) && r->topology && !dm_txn_container(t)->has_affinity;
+}
+
+/* ---- refused --------------------------------------------------------------------------------------------------------- */
+
+static void print_nodes(struct dm_buf *out, uint64_t set) {
+    dm_buf_puts(out, "{");
+    for (bool first = true; set; set &= set - 1, first = false)
+        dm_buf_printf(out, "%s%d", first ? "" : ",", __builtin_ctzll(set));
+    dm_buf_puts(out, "}");
+}
+
+static void print_free(struct dm_buf *out, const struct dm_manager *m, const struct dm_hint_row *row) {
+    bool any = false;
+    for (uint64_t left = m->topology->numa.all; left; left &= left - 1) {
+        uint64_t n = 0;
+        for (size_t i = 0; i < row->n_groups; i++)
+            n += row->groups[i].nodes & left & -left ? row->groups[i].candidates : 0;
+        if (n)
+            dm_buf_printf(out, "%s%" PRIu64 " on node %d", any ? ", " : "", n, __builtin_ctzll(left));
+        any |= n > 0;
+    }
+    if (!any)
+        dm_buf_puts(out, "none on any node");
+}
+
+static void print_sets(struct dm_buf *out, const struct dm_hints *h) {
+    size_t shown = 0;
+    if (h->kind == DM_HINTS_ANY)
+        dm_buf_puts(out, "any nodes would do");
+    else if (h->kind == DM_HINTS_IMPOSSIBLE)
+        dm_buf_puts(out, "no nodes would do");
+    else
+        dm_buf_puts(out, "would do: ");
+    for (; h->kind == DM_HINTS_LIST && shown < h->n && shown < 3; shown++) {
+        dm_buf_puts(out, shown ? ", " : "");
+        print_nodes(out, h->hints[shown].any ? 0 : h->hints[shown].mask);
+        dm_buf_puts(out, h->hints[shown].preferred ? " preferred" : "");
+    }
+    if (h->kind == DM_HINTS_LIST && shown < h->n)
+        dm_buf_puts(out, ", ...");
+}
+
+static void print_row(struct dm_buf *out, const struct dm_manager *m, const struct dm_hint_row *row) {
+    if (!*row->resource)
+        return;
+    dm_buf_printf(out, "; %s: ", row->resource);
+    if (row->of) {
+        dm_buf_printf(out, "%" PRIu64 " wanted, free: ", row->count);
+        print_free(out, m, row);
+        dm_buf_puts(out, ", ");
+    }
+    print_sets(out, &row->hints);
+}
+
+/* t stands at `resource` while a verdict about it is made: of the pod, in the first container that asks for it. */
+static void stand_at(struct dm_txn *t, const char *resource, bool pod) {
+    for (size_t i = pod ? 0 : t->container; i < t->request->n_containers; i++)
+        for (size_t k = 0; k < t->request->containers[i].n_limits; k++)
+            if (!strcmp(t->request->containers[i].limits[k].resource, resource)) {
+                t->container = i, t->limit = k;
+                return;
+            }
+}
+
+/* Nobody can be served, whatever the nodes: said as without a policy, but for the words of the pod's status. */
+static bool refuse_lacking(struct dm_txn *t, struct dm_verdict *v, const struct dm_decision *d, bool pod) {
+    size_t container = t->container, limit = t->limit;
+    const struct dm_hint_row *row = NULL;
+    for (size_t i = 0; i < d->n; i++) /* who has no plugin first */
+        if (d->rows[i].lacking && (!row || (row->of->list_valid && !d->rows[i].of->list_valid)))
+            row = &d->rows[i];
+    if (!row)
+        return false;
+    stand_at(t, row->resource, pod);
+    if (dm_verdict_available(v, t, row->of))
+        dm_verdict_insufficient(v, t, row->of, row->count, row->reusable, row->free);
+    dm_verdict_locality(v);
+    t->container = container, t->limit = limit;
+    return true;
+}
+
+static void print_why(struct dm_buf *out, const struct dm_manager *m, const struct dm_decision *d) {
+    dm_buf_printf(out, "topology policy %s, scope %s: ", dm_policy_name(m->topology->policy),
+                  dm_scope_name(m->topology->scope));
+    if (d->merged.any)
+        dm_buf_puts(out, "no nodes are good for all it asks");
+    else {
+        dm_buf_puts(out, "the best nodes for all it asks are ");
+        print_nodes(out, d->merged.mask);
+        dm_buf_puts(out, ", and not preferred");
+    }
+    for (size_t i = 0; i < d->n; i++)
+        print_row(out, m, &d->rows[i]);
+    if (!d->merged.exhaustive)
+        dm_buf_puts(out, "; not all sets of nodes were looked at: there are too many");
+}
+
+static void refuse(struct dm_txn *t, struct dm_verdict *v, const struct dm_decision *d, bool pod) {
+    const struct dm_manager *m = t->manager;
+    DM_CLEANUP(dm_buf_free) struct dm_buf why = {0};
+    const struct dm_hint_row *only = NULL;
+    size_t ours = 0;
+    if (refuse_lacking(t, v, d, pod))
+        return;
+    print_why(&why, m, d);
+    bool later = dm_decide_idle(m, t->pod, t->request, pod ? NULL : dm_txn_container(t), d);
+    for (size_t i = 0; i < d->n; i++)
+        if (d->rows[i].of && d->rows[i].of->topology)
+            only = &d->rows[i], ours++;
+    for (size_t i = 0; i < d->n && later; i++)
+        if (d->rows[i].of)
+            dm_verdict_name_holders(&why, d->rows[i].of);
+    dm_buf_puts(&why,
+                later ? "; it would fit if all devices were free: admit again when some are, or release a "
+                        "pod that ended"
+                      : "; no nodes would be good enough if all devices were free either: ask for what fits "
+                        "fewer nodes, or relax topology-policy");
+    dm_verdict_affinity(v, t, pod, later ? DEVMGR_INSUFFICIENT_DEVICES : DEVMGR_NO_AFFINITY, why.data);
+    if (ours == 1) {
+        v->resource = dm_strdup(only->resource);
+        v->need = only->count > only->held + only->reusable ? only->count - only->held - only->reusable : 0;
+    }
+}
+
+/* ---- the decision ---------------------------------------------------------------------------------------------------- */
+
+/* false: v says why not. *numa: the nodes, 0: no affinity. */
+static bool decide(struct dm_txn *t, const struct dm_pod_container *c, uint64_t *numa, struct dm_verdict *v) {
+    DM_CLEANUP(dm_decision_free) struct dm_decision d;
+    devmgr_error err;
+    if (dm_decide(t->manager, t->pod, t->request, c, DM_DECIDE_REST, &d, &err) < 0) {
+        dm_provider_refused(v, t, err.message);
+        return false;
+    }
+    *numa = d.merged.any ? 0 : d.merged.mask;
+    if (!d.merged.admit && !d.changed) /* a changed count is for the walk to refuse */
+        refuse(t, v, &d, !c);
+    return d.merged.admit || d.changed;
+}
+
+/* What its other containers got. */
+static uint64_t affinity_of_pod(const struct dm_pod *p) {
+    for (size_t i = 0; i < p->n_containers; i++)
+        if (p->containers[i]->admitted && p->containers[i]->affinity)
+            return p->containers[i]->affinity;
+    return 0;
+}
+
+static bool decide_pod(struct dm_txn *t, struct dm_verdict *v) {
+    bool known = t->pod->admitted && !dm_decide_needed(t->manager, t->pod, t->request, NULL);
+    if (known)
+        t->pod_affinity = affinity_of_pod(t->pod);
+    else if (!t->pod_decided && !decide(t, NULL, &t->pod_affinity, v))
+        return false;
+    t->pod_decided = true;
+    t->affinity[t->container] = t->pod_affinity;
+    return true;
+}
+
+static bool decide_here(struct dm_txn *t, struct dm_verdict *v) {
+    const struct dm_pod_container *pc = dm_txn_container(t);
+    const struct dm_container *c = dm_txn_holder(t);
+    uint64_t *numa = &t->affinity[t->container];
+    *numa = pc->has_affinity ? pc->affinity : c->affinity;
+    if (pc->has_affinity || t->manager->topology->policy == DM_POLICY_NONE)
+        return true;
+    if (c->admitted && !dm_decide_needed(t->manager, t->pod, t->request, pc))
+        return true;
+    return t->manager->topology->scope == DM_SCOPE_POD ? decide_pod(t, v) : decide(t, pc, numa, v);
+}
+
+static bool take(struct dm_txn *t, struct dm_verdict *v) {
+    return dm_txn_holder(t)->admitted || dm_providers_take(t, dm_txn_container(t), dm_txn_affinity(t), v);
+}
+
+bool dm_txn_decide(struct dm_txn *t, struct dm_verdict *v) {
+    if (!t->affinity)
+        t->affinity = dm_alloc_array(t->request->n_containers, sizeof(*t->affinity));
+    return decide_here(t, v) && take(t, v);
+}
+
+/* Providers took for the container with nodes that may change now: they give back, and take for all so far again. */
+static bool take_again(struct dm_txn *t, size_t until, struct dm_verdict *v) {
+    size_t container = t->container;
+    bool ok = true;
+    for (t->container = 0; ok && t->container < until; t->container++)
+        ok = take(t, v);
+    t->container = container;
+    return ok;
+}
+
+bool dm_txn_decide_again(struct dm_txn *t, struct dm_verdict *v) {
+    if (t->claim)
+        dm_claim_drop(t->manager, DM_MOVE(t->claim));
+    dm_providers_give_back(t);
+    t->pod_decided = false;
+    return take_again(t, t->container, v) && decide_here(t, v) && take(t, v);
+}
+
+/* ---- the end --------------------------------------------------------------------------------------------------------- */
+
+void dm_txn_keep_affinities(struct dm_txn *t) {
+    for (size_t i = 0; i < t->request->n_containers; i++) {
+        struct dm_container *c = dm_pod_get_container(t->pod, t->request->containers[i].name);
+        bool got = !c->admitted;
+        for (size_t k = 0; k < c->n_claims; k++)
+            got |= c->claims[k]->txn == t;
+        if (!got || c->affinity == t->affinity[i])
+            continue;
+        c->affinity = t->affinity[i];
+        dm_pod_changed(t->pod);
+        dm_save_lazily(t->manager);
+    }
+}
+
+void dm_txn_forget_affinities(struct dm_txn *t) {
+    dm_providers_give_back(t);
+    free(t->affinity);
+    t->affinity = NULL;
+    t->pod_decided = false;
+}
