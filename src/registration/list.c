@@ -102,11 +102,11 @@ static int check_limits(struct reader *r, const struct entry *e) {
     if (r->out->list.n >= l->max_devices || r->out->list.n >= MAX_DEVICES)
         return dm_error_set(r->reterr, -E2BIG, "more than %zu devices (limit max-devices)", l->max_devices);
     if (e->id.len > l->max_id)
-        return dm_error_set(r->reterr, -E2BIG,
+        return dm_error_set(r->reterr, -ENAMETOOLONG,
                             "device %zu has an id of %zu bytes, more than %zu (limit max-id)",
                             r->out->list.n + 1, e->id.len, l->max_id);
     if (e->id.len && memchr(e->id.data, 0, e->id.len))
-        return dm_error_set(r->reterr, -E2BIG, "device %zu has a NUL byte in its id", r->out->list.n + 1);
+        return dm_error_set(r->reterr, -EILSEQ, "device %zu has a NUL byte in its id", r->out->list.n + 1);
     return 0;
 }
 
@@ -129,6 +129,7 @@ static void append(struct reader *r, const struct entry *e) {
         .numa = e->nodes.mask,
         .empty = r->limits->strict_numa && e->nodes.told && !e->nodes.any,
     };
+    out->empty_ids += e->id.len == 0;
     out->negative_numa += e->nodes.negative;
     out->high_numa += e->nodes.high;
 }

@@ -16,7 +16,15 @@
 #include <syslog.h>
 
 enum { MAX_SUPERSEDED = 8 }; /* endpoints of a resource that live on beside the current one */
-enum { NOTED_LIMIT = 1, NOTED_DUPLICATES = 2, NOTED_HIGH_NUMA = 4, NOTED_NEGATIVE_NUMA = 8 };
+enum {
+    NOTED_DUPLICATES = 1,
+    NOTED_HIGH_NUMA = 2,
+    NOTED_NEGATIVE_NUMA = 4,
+    NOTED_EMPTY_ID = 8,
+    NOTED_TOO_MANY = 16,
+    NOTED_LONG_ID = 32,
+    NOTED_NUL = 64
+};
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
@@ -80,6 +88,9 @@ static void note_remarks(struct dm_plugin *p, const struct dm_listing *l) {
             p, NOTED_DUPLICATES, LOG_NOTICE,
             "the plugin lists %zu devices under an id that another one has too; the last of each counts",
             l->duplicates);
+    if (l->empty_ids)
+        note_once(p, NOTED_EMPTY_ID, LOG_WARNING,
+                  "the plugin lists a device without an id; it is used as it is, and nobody can name it");
     if (l->high_numa)
         note_once(p, NOTED_HIGH_NUMA, LOG_NOTICE,
                   "the plugin names a NUMA node above 63 for %zu devices; that node is left out",
@@ -98,6 +109,14 @@ static void report(struct dm_plugin *p, const struct dm_listing *l) {
     p->r->events->listed(p->r->self, p->resource, p->generation, &l->list);
 }
 
+/* 0: it is something else. */
+static unsigned over_limit(int bad) {
+    return bad == -E2BIG          ? NOTED_TOO_MANY
+           : bad == -ENAMETOOLONG ? NOTED_LONG_ID
+           : bad == -EILSEQ       ? NOTED_NUL
+                                  : 0;
+}
+
 static void on_message(void *arg, struct dm_span message) {
     struct dm_plugin *p = arg;
     DM_CLEANUP(dm_listing_free) struct dm_listing l = {0};
@@ -108,8 +127,9 @@ static void on_message(void *arg, struct dm_span message) {
     const struct dm_listing_limits limits = {dm_settings_for(s, p->resource).max_devices, s->max_id,
                                              s->numa_ids == DM_NUMA_IDS_STRICT};
     int bad = dm_listing_read(message, &limits, &l, &err);
-    if (bad == -E2BIG) {
-        note_once(p, NOTED_LIMIT, LOG_WARNING,
+    unsigned limit = over_limit(bad);
+    if (limit) {
+        note_once(p, limit, LOG_WARNING,
                   "a device list was refused whole, the devices listed before stay: %s", err.message);
     } else if (bad) {
         p->why = dm_printf("ListAndWatch sent what is no device list: %s", err.message);

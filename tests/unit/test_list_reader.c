@@ -198,14 +198,14 @@ TEST(a_list_over_a_limit_is_refused_whole) {
     put_device(&m, "c", "Healthy", -2);
     CHECK_STR(read_as(&m, &small), "-7: more than 2 devices (limit max-devices)");
     put_device(&m, "abcd", "Healthy", -2);
-    CHECK_STR(read_as(&m, &small), "-7: device 1 has an id of 4 bytes, more than 3 (limit max-id)");
+    CHECK_STR(read_as(&m, &small), "-36: device 1 has an id of 4 bytes, more than 3 (limit max-id)");
 }
 
 TEST(an_id_with_a_NUL_is_refused_not_cut) {
     struct dm_buf m = {0}, device = {0};
     put_bytes(&device, 1, "a\0b", 3);
     put_message(&m, 1, &device);
-    CHECK_STR(read_as(&m, &normal), "-7: device 1 has a NUL byte in its id");
+    CHECK_STR(read_as(&m, &normal), "-84: device 1 has a NUL byte in its id");
 }
 
 TEST(the_fingerprint_knows_no_order_but_every_change) {

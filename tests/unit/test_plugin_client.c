@@ -122,6 +122,109 @@ TEST(a_list_over_a_limit_is_refused_and_the_good_one_stays) {
     close_both(&w, &f);
 }
 
+static void put_many(struct dm_buf *list) {
+    char id[32];
+    for (int i = 0; i <= 200000; i++) {
+        snprintf(id, sizeof id, "d%d", i);
+        put_device(list, id, "Healthy", -2);
+    }
+}
+static void put_long_id(struct dm_buf *list) {
+    char id[1026];
+    memset(id, 'x', 1025);
+    id[1025] = 0;
+    put_device(list, id, "Healthy", -2);
+}
+static void put_nul(struct dm_buf *list) {
+    struct dm_buf device = {0};
+    put_bytes(&device, 1, "a\0b", 3);
+    put_message(list, 1, &device);
+}
+static void put_empty_id(struct dm_buf *list) {
+    put_device(list, "", "Healthy", -2);
+    put_device(list, "b", "Healthy", -2);
+}
+static void put_double(struct dm_buf *list) {
+    put_device(list, "a", "Healthy", -2);
+    put_device(list, "b", "Healthy", -2);
+    put_device(list, "a", "Unhealthy", -2);
+}
+static void put_below(struct dm_buf *list) {
+    put_device(list, "a", "Healthy", -1);
+}
+static void put_64(struct dm_buf *list) {
+    put_device(list, "a", "Healthy", 64);
+}
+static void put_huge_node(struct dm_buf *list) {
+    put_device(list, "a", "Healthy", INT64_C(1) << 40);
+}
+static void put_not_utf8(struct dm_buf *list) {
+    put_device(list, "a", "Healthy", -2);
+    put_device(list, "b\xff", "Healthy", -2);
+}
+
+#define LISTED(what)  "listed " GPU " 1: " what "\n"
+#define NOTED(what)   "note " GPU ": " what "\n"
+#define REFUSED(what) NOTED("a device list was refused whole, the devices listed before stay: " what)
+#define GONE(what)    "gone " GPU " 1: ListAndWatch sent what is no device list: " what "\n"
+
+/* Good, bad, bad again, good: what is heard, and what is left. */
+TEST(each_bad_list_is_told_once_and_good_devices_are_used_where_that_is_safe) {
+    static const struct {
+        void (*put)(struct dm_buf *list);
+        const char *heard;
+        int live;
+    } rows[] = {
+        {put_double,
+         NOTED("the plugin lists 1 devices under an id that another one has too; the last of each counts")
+             LISTED("a- b+") LISTED("g+"),
+         1},
+        {put_empty_id,
+         NOTED("the plugin lists a device without an id; it is used as it is, and nobody can name it")
+             LISTED("+ b+") LISTED("g+"),
+         1},
+        {put_long_id, REFUSED("device 1 has an id of 1025 bytes, more than 1024 (limit max-id)"), 1},
+        {put_nul, REFUSED("device 1 has a NUL byte in its id"), 1},
+        {put_many, REFUSED("more than 200000 devices (limit max-devices)"), 1},
+        {put_below,
+         NOTED("the plugin names a negative NUMA node for 1 devices; that counts as no topology") LISTED("a+")
+             LISTED("g+"),
+         1},
+        {put_64,
+         NOTED("the plugin names a NUMA node above 63 for 1 devices; that node is left out") LISTED("a+")
+             LISTED("g+"),
+         1},
+        {put_huge_node,
+         NOTED("the plugin names a NUMA node above 63 for 1 devices; that node is left out") LISTED("a+")
+             LISTED("g+"),
+         1},
+        {put_not_utf8, GONE("Device.ID is not valid UTF-8 (device 2 of the list)"), 0},
+    };
+    EACH(row, rows) {
+        struct world w;
+        struct fake f;
+        struct dm_buf list = {0};
+        open_both(&w, &f);
+        send_devices(&f, 0, (const char *[]){"g"}, 1);
+        run_until(&w, &w.n_listed, 1);
+        CHECK_STR(events(&w), LISTED("g+"));
+        for (int i = 0; i < 2; i++) {
+            row->put(&list);
+            fake_send(&f, 0, &list);
+        }
+        send_devices(&f, 0, (const char *[]){"g"}, 1); /* known already, unless a bad one came between */
+        send_devices(&f, 0, (const char *[]){"h"}, 1);
+        if (row->live)
+            while (!strstr(w.events.data ? w.events.data : "", "h+"))
+                uv_run(&w.loop, UV_RUN_ONCE);
+        else
+            run_until(&w, &w.n_gone, 1);
+        DM_FREE char *want = dm_printf("%s%s", row->heard, row->live ? LISTED("h+") : "");
+        CHECK_STR(events(&w), want);
+        close_both(&w, &f);
+    }
+}
+
 /* ---- ends ---------------------------------------------------------------------------------------------------------- */
 
 TEST(DEV_06_the_text_of_gone_says_how_the_stream_ended) {
