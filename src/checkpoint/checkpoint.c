@@ -149,11 +149,26 @@ static int verify(const struct dm_kubelet_file *f, uint32_t *checksum, devmgr_er
                         f->checksum, *checksum);
 }
 
+/* That a sync is owed is said there alone: when the part is there and cannot be read, it may have been. */
+static void take_extension(const struct dm_kubelet_file *f, struct dm_span text, struct dm_snapshot *s,
+                           struct dm_checkpoint_report *report) {
+    char why[220];
+    if (f->extension.len) {
+        report->extension = dm_extension_read(text, f->extension, report->checksum, s, why, sizeof why);
+        if (!report->extension)
+            warn(report, "the \"devmgr\" part is ignored: %.180s", why);
+    } else if (f->almost_extension) {
+        warn(report, "the \"devmgr\" part is ignored: its name was changed");
+    } else {
+        return;
+    }
+    s->recovering |= !report->extension;
+}
+
 int dm_checkpoint_parse(struct dm_span text, bool (*decodable)(struct dm_span answer),
                         struct dm_snapshot **ret, struct dm_checkpoint_report *report, devmgr_error *reterr) {
     DM_CLEANUP(dm_kubelet_file_free) struct dm_kubelet_file f;
     struct dm_checkpoint_report nobody;
-    char why[220];
     report = report ? report : &nobody;
     *report = (struct dm_checkpoint_report){0};
     int r = dm_kubelet_read(text, &f, reterr);
@@ -164,11 +179,7 @@ int dm_checkpoint_parse(struct dm_span text, bool (*decodable)(struct dm_span an
     struct dm_snapshot *s = dm_snapshot_new();
     take_entries(&f.data, decodable, s, report);
     take_resources(&f.data, s, report);
-    if (f.extension.len) {
-        report->extension = dm_extension_read(text, f.extension, report->checksum, s, why, sizeof why);
-        if (!report->extension)
-            warn(report, "the \"devmgr\" part is ignored: %.180s", why);
-    }
+    take_extension(&f, text, s, report);
     complete_pods(s);
     *ret = s;
     return 0;

@@ -3,7 +3,8 @@
  * Pure: no file is touched here (store.h does that). What the kubelet reads is accepted as the kubelet accepts it
  * (contract CKPT-*), same verdict, same content, same checksum. What we write it reads back equal. Our own data is one
  * top-level key "devmgr", last in the object, flat ASCII, bound to the file by its "for" and "sum": missing or wrong
- * it is ignored with a warning and nothing that Data needs is lost. */
+ * it is ignored and nothing that Data needs is lost. When it is there and wrong there is a warning, and the snapshot is
+ * `recovering`: perhaps it was, and only that part said so. */
 #ifndef DM_CHECKPOINT_CHECKPOINT_H
 #define DM_CHECKPOINT_CHECKPOINT_H
 #include "base/error.h"

@@ -72,6 +72,7 @@ struct dm_kubelet_file {
     struct dm_go_data data;
     uint64_t checksum;        /* 0 when there is none, as in Go */
     struct dm_span extension; /* the value of our key, as written; len 0: not there */
+    bool almost_extension;    /* a key that is one byte off ours: nobody else writes one there */
 };
 /* 0, or DEVMGR_ECHECKPOINT with line, column and field. The checksum is not looked at. Free `f` in any case. */
 int dm_kubelet_read(struct dm_span text, struct dm_kubelet_file *f, devmgr_error *reterr);

@@ -173,7 +173,10 @@ static void take_good(struct dm_store *s, struct dm_buf *text, struct dm_load *r
     s->loaded = *text;
     *text = (struct dm_buf){0};
     dm_store_hold(s);
-    if (ret->snapshot->recovering)
+    if (ret->snapshot->recovering && !ret->report.extension)
+        say(ret, "%s/" DM_CHECKPOINT_NAME ": %s; devices are given out again after a sync", s->folder,
+            warning);
+    else if (ret->snapshot->recovering)
         say(ret,
             "%s/" DM_CHECKPOINT_NAME
             ": written while recovering from a damaged file, and not synced since%s%s",

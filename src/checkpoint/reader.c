@@ -369,6 +369,20 @@ static void read_checksum(struct reader *r, uint64_t *ret) {
         dm_scan_mismatch(r->s, where, "Checksum must be a whole number from 0 to 2^64-1, digits only");
 }
 
+/* Bytes in which a key differs from ours; 6: it is another one. What is not UTF-8 was read as U+FFFD. */
+static size_t off_ours(struct dm_span key) {
+    static const char ours[] = "devmgr", replaced[] = "\xef\xbf\xbd";
+    size_t off = 0, at = 0;
+    for (size_t i = 0; i < strlen(ours); i++) {
+        bool bad = key.len - at >= 3 && !memcmp(key.data + at, replaced, 3);
+        if (at == key.len)
+            return strlen(ours);
+        off += key.data[at] != (uint8_t)ours[i];
+        at += bad ? 3 : 1;
+    }
+    return at == key.len ? off : strlen(ours);
+}
+
 static void read_file(struct reader *r, struct dm_kubelet_file *f) {
     struct dm_span key;
     if (!wanted(r, dm_scan_peek(r->s), DM_JSON_OBJECT))
@@ -382,8 +396,9 @@ static void read_file(struct reader *r, struct dm_kubelet_file *f) {
             dm_scan_peek(r->s);
             const uint8_t *first = r->s->at;
             dm_scan_skip(r->s);
-            if (key.len == 6 && !memcmp(key.data, "devmgr", 6))
+            if (off_ours(key) == 0)
                 f->extension = (struct dm_span){first, (size_t)(r->s->at - first)};
+            f->almost_extension |= off_ours(key) == 1;
         }
         r->at = (struct place){NULL, SIZE_MAX};
     }

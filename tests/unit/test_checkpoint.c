@@ -367,6 +367,7 @@ TEST(an_extension_that_was_changed_or_moved_is_ignored_and_said) {
         {"\"sum\":", "\"Sum\":", "the \"devmgr\" part is ignored: it has no sum"},
         {"\"devmgr\":{", "\"devmgr\":7,\"x\":{",
          "the \"devmgr\" part is ignored: it does not begin with a version"},
+        {"\"devmgr\":{", "\"Devmgr\":{", "the \"devmgr\" part is ignored: its name was changed"},
         {"\"devmgr\":{", "\"DevMgr\":{", ""}, /* a key that neither of us knows */
     };
     struct dm_snapshot *s = full(), *again;
@@ -379,6 +380,7 @@ TEST(an_extension_that_was_changed_or_moved_is_ignored_and_said) {
         CHECK_INT(again->n_claims, 1); /* nothing that Data holds is lost */
         CHECK_STR(again->pods[0]->name, "");
         CHECK_INT(again->revision, 0);
+        CHECK_INT(again->recovering, *row->says != 0); /* it may have been so */
         dm_snapshot_free(again);
     }
     dm_snapshot_free(s);
