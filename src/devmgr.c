@@ -328,6 +328,7 @@ static void go_on_closing(devmgr *m) {
         drain(m);
         return;
     }
+    dm_doorbell_answer(m); /* while all that a caller may look at is there */
     m->phase = DM_CLOSING;
     while (dm_manager_next(m->manager, &action)) /* a SAVE that a failed write asked for again */
         if (action.kind == DM_DO_SAVE)
@@ -346,6 +347,7 @@ void devmgr_close(devmgr *m, void (*closed)(void *arg), void *arg) {
     m->closed = closed;
     m->closed_arg = arg;
     m->phase = DM_DRAINING;
+    dm_doorbell_refuse(m);
     dm_instance_now(m);
     dm_manager_close(m->manager);
     dm_instance_kick(m);

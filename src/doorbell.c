@@ -17,17 +17,20 @@ static struct dm_ring *take_all(struct dm_doorbell *b) {
     return all;
 }
 
-static void on_ring(uv_poll_t *poll, int status, int events) {
-    devmgr *m = poll->data;
-    uint64_t rings;
-    (void)status, (void)events;
-    if (read(m->bell.fd, &rings, sizeof rings) < 0)
-        return; /* nothing there: a spurious wake */
+void dm_doorbell_answer(devmgr *m) {
     for (struct dm_ring *r = take_all(&m->bell), *next; r; r = next) {
         next = r->next;
         r->run(m, r->arg);
         free(r);
     }
+}
+
+static void on_ring(uv_poll_t *poll, int status, int events) {
+    devmgr *m = poll->data;
+    uint64_t rings;
+    (void)status, (void)events;
+    if (read(m->bell.fd, &rings, sizeof rings) > 0) /* else: a spurious wake */
+        dm_doorbell_answer(m);
 }
 
 int devmgr_call(devmgr *m, void (*run)(devmgr *m, void *arg), void *arg) {
@@ -65,21 +68,20 @@ int dm_doorbell_open(devmgr *m, devmgr_error *reterr) {
     return 0;
 }
 
-void dm_doorbell_close(devmgr *m, uv_close_cb closed) {
-    if (m->bell.fd < 0)
-        return;
+void dm_doorbell_refuse(devmgr *m) {
     pthread_mutex_lock(&m->bell.lock);
     m->bell.closed = true;
     pthread_mutex_unlock(&m->bell.lock);
+}
+
+void dm_doorbell_close(devmgr *m, uv_close_cb closed) {
+    if (m->bell.fd < 0)
+        return;
     uv_poll_stop(&m->bell.poll);
     uv_close((uv_handle_t *)&m->bell.poll, closed);
 }
 
 void dm_doorbell_free(devmgr *m) {
-    for (struct dm_ring *r = take_all(&m->bell), *next; r; r = next) {
-        next = r->next;
-        free(r);
-    }
     if (m->bell.fd >= 0)
         close(m->bell.fd);
     pthread_mutex_destroy(&m->bell.lock);

@@ -69,8 +69,9 @@ int dm_instance_start(uv_loop_t *loop, const struct dm_settings *settings, devmg
                       devmgr **ret, devmgr_error *reterr);
 
 int dm_doorbell_open(devmgr *m, devmgr_error *reterr);
-void dm_doorbell_close(devmgr *m,
-                       uv_close_cb closed); /* later devmgr_call: -ECANCELED; what waits is dropped */
+void dm_doorbell_refuse(devmgr *m); /* devmgr_call gives -ECANCELED from now on; what was taken still runs */
+void dm_doorbell_answer(devmgr *m); /* runs what was taken */
+void dm_doorbell_close(devmgr *m, uv_close_cb closed); /* refused and answered before */
 void dm_doorbell_free(devmgr *m);
 int dm_own_thread_open(const struct dm_settings *settings, devmgr_event_cb cb, void *arg, devmgr **ret,
                        devmgr_error *reterr);

@@ -4,6 +4,7 @@
 #include "devmgr.h"
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdbool.h>
 #include <sys/stat.h>
@@ -257,6 +258,37 @@ TEST(without_a_loop_it_has_a_thread_and_devmgr_call_reaches_it) {
     devmgr_config_free(c);
     DM_FREE char *cmd = dm_printf("rm -rf '%s'", root);
     CHECK_INT(system(cmd), 0);
+}
+
+struct caller {
+    devmgr *m;
+    struct own own;
+    int taken, refused;
+};
+
+static void *call_until_refused(void *arg) {
+    struct caller *c = arg;
+    while ((c->refused = devmgr_call(c->m, on_ring, &c->own)) == 0)
+        c->taken++;
+    return NULL;
+}
+
+TEST(a_call_that_was_taken_runs_and_none_is_taken_once_closing) {
+    struct world w = {0};
+    struct caller c = {.taken = 0};
+    pthread_t thread;
+    world_open(&w);
+    c.m = w.m;
+    sem_init(&c.own.done, 0, 0);
+    CHECK_INT(pthread_create(&thread, NULL, call_until_refused, &c), 0);
+    until(&w, &c.own.ran, 100);
+    devmgr_close(w.m, on_closed, &w);
+    pthread_join(thread, NULL); /* refused at once: the loop has not turned since */
+    CHECK_INT(c.refused, -ECANCELED);
+    uv_run(&w.loop, UV_RUN_DEFAULT);
+    CHECK_INT(w.closed, 1);
+    CHECK_INT(c.own.ran, c.taken);
+    world_end(&w);
 }
 
 TEST(words_for_numbers_are_those_of_the_documents) {
