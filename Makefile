@@ -169,7 +169,7 @@ fuzz-coverage: # beside the objects of this BUILD alone
 	$(again) CFLAGS='-O0 -g --coverage' corpora
 	@BUILD=$(BUILD)/$@ fuzz/coverage
 corpora: $(CORPORA)
-interop: all
+interop: all stage
 	@interop/build $(BUILD)/interop
 	@interop/run
 bench: all

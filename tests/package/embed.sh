@@ -29,10 +29,13 @@ with_plugin() { # PROGRAM ROOT: the example waits for a plugin, so it can be sta
     return $rc
 }
 
-check "embed.c builds with pkg-config --cflags --libs" \
-    '$cc examples/embed.c -o $tmp/embed $(pkg-config --cflags --libs libdevmgr)'
-check "it admits a pod, gets its options, releases it, leaves nothing behind" \
-    'with_plugin $tmp/embed $tmp/a && grep -q released $tmp/log && [ ! -e $tmp/a/device-plugins/kubelet.sock ]'
+for example in embed epoll thread; do
+    check "$example.c builds with pkg-config --cflags --libs" \
+        '$cc examples/$example.c -o $tmp/$example $(pkg-config --cflags --libs libdevmgr)'
+    check "it admits a pod, releases it, leaves nothing behind" \
+        'with_plugin $tmp/$example $tmp/$example.root && grep -q "released uid-1" $tmp/log &&
+         [ ! -e $tmp/$example.root/device-plugins/kubelet.sock ]'
+done
 check "kubelet.c builds so too, with jansson" \
     '$cc examples/kubelet.c -o $tmp/kubelet $(pkg-config --cflags --libs libdevmgr jansson) &&
      [ $(wc -l <examples/kubelet.c) -le 300 ]'

@@ -315,4 +315,21 @@ def a_pod_that_is_deleted_while_its_admission_waits_leaves_nothing(node, kubelet
     kubelet.wait("next")
 
 
+def by_example(name):
+    """examples/NAME.c: one pod, on another kind of loop."""
+
+    def run(node):
+        node.plugin(GPU, 2, wait=False)
+        said = node.run(f"examples/{name}", node.root, GPU, code=0).stdout
+        contains(said, "dev-00000")
+        contains(said, "released uid-1")
+        equal(node.kubelet_socket.exists(), False, "its socket stays")
+
+    run.__name__ = f"one_pod_by_{name}_c"
+    scenario(run, needs=(f"examples/{name}", "devmgr-fakeplugin"))
+
+
+for each in ("embed", "epoll", "thread"):
+    by_example(each)
+
 main(__file__)
