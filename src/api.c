@@ -123,18 +123,19 @@ int devmgr_hints(devmgr *m, const devmgr_pod *p, const char *container, devmgr_h
     return dm_manager_hints(m->manager, p, container, visit, arg);
 }
 
+int devmgr_explain(devmgr *m, const devmgr_pod *pod, int (*write)(void *, const char *json, size_t n),
+                   void *arg, devmgr_error *reterr) {
+    if (closing(m))
+        return dm_error_set(reterr, -ECANCELED, "closing");
+    return dm_manager_explain(m->manager, pod, write, arg, reterr);
+}
+
 /* ---- what later issues build ------------------------------------------------------------------------------------- */
 
 int devmgr_each_health_change(devmgr *m, const char *resource, const char *id,
                               int (*visit)(void *, const devmgr_health_change *), void *arg) {
     (void)m, (void)resource, (void)id, (void)visit, (void)arg;
     return -ENOSYS;
-}
-
-int devmgr_explain(devmgr *m, const devmgr_pod *pod, int (*write)(void *, const char *json, size_t n),
-                   void *arg, devmgr_error *reterr) {
-    (void)m, (void)pod, (void)write, (void)arg;
-    return dm_error_set(reterr, -ENOSYS, "explain: not built yet");
 }
 
 int devmgr_metrics(devmgr *m, int (*write)(void *, const char *text, size_t n), void *arg) {

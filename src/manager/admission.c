@@ -234,6 +234,8 @@ static enum step enter(struct dm_txn *t, struct dm_verdict *v, struct dm_resourc
         return FAILED;
     }
     t->resource = r;
+    if (t->trial)
+        return dm_txn_try(t, v) ? NEXT : FAILED;
     t->deadline = t->manager->mono + dm_resource_limits(r).allocate_timeout;
     dm_queue_enter(r->queue, t);
     return STAY;
@@ -293,23 +295,31 @@ static enum step begin_container(struct dm_txn *t, struct dm_verdict *v) {
     return result;
 }
 
-void dm_txn_walk(struct dm_txn *t) {
-    struct dm_verdict v;
+static enum step walk(struct dm_txn *t, struct dm_verdict *v) {
     enum step result = NEXT;
-    dm_list_remove(&t->at);
     while (result == NEXT && dm_txn_container(t)) {
         if (t->limit == 0)
-            result = begin_container(t, &v);
+            result = begin_container(t, v);
         if (result == NEXT && t->limit < dm_txn_container(t)->n_limits)
-            result = step(t, &v);
-        if (result != NEXT)
-            break;
-        dm_txn_next_limit(t);
+            result = step(t, v);
+        if (result == NEXT)
+            dm_txn_next_limit(t);
     }
+    return result;
+}
+
+void dm_txn_walk(struct dm_txn *t) {
+    struct dm_verdict v;
+    dm_list_remove(&t->at);
+    enum step result = walk(t, &v);
     if (result == FAILED)
         dm_txn_fail(t, &v);
     else if (result == NEXT)
         finish(t);
+}
+
+bool dm_txn_rehearse(struct dm_txn *t, struct dm_verdict *v) {
+    return walk(t, v) == NEXT;
 }
 
 /* ---- the end ----------------------------------------------------------------------------------------------------------- */

@@ -5,6 +5,9 @@
 #include "manager/state.h"
 
 void dm_txn_walk(struct dm_txn *t); /* from settle: to the next resource that needs a plugin, or to the end */
+/* Of a txn with a trial: the whole walk at once. Reserves what would be picked and asks no plugin, no provider to take.
+ * False: v says why not. */
+bool dm_txn_rehearse(struct dm_txn *t, struct dm_verdict *v);
 void dm_txn_commit(struct dm_txn *t); /* its save is on disk */
 void dm_txn_not_durable(struct dm_txn *t, const char *why);
 void dm_txn_tick(struct dm_txn *t); /* is something over? */
@@ -22,6 +25,7 @@ void dm_txn_walk_on(struct dm_txn *t); /* settle will */
 /* turn.c */
 void dm_txn_turn(struct dm_txn *t); /* from its queue: nobody else's call is open */
 void dm_txn_answered(struct dm_txn *t, const struct dm_open_call *call, const struct dm_call_result *result);
+bool dm_txn_try(struct dm_txn *t, struct dm_verdict *v); /* of a trial: reserves t->resource; false: v */
 void dm_txn_gone(struct dm_txn *t);     /* its turn has not come and its plugin has gone */
 void dm_txn_time_out(struct dm_txn *t); /* its turn did not come in time */
 /* Which devices it would get for the container and resource where it is, its own reservation counted as free. */

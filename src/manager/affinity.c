@@ -10,6 +10,7 @@
 #include "manager/admission.h"
 #include "manager/claims.h"
 #include "manager/decide.h"
+#include "manager/explain.h"
 #include "manager/providers.h"
 #include "manager/resource.h"
 #include "manager/save.h"
@@ -161,6 +162,8 @@ static bool decide(struct dm_txn *t, const struct dm_pod_container *c, uint64_t 
         return false;
     }
     *numa = d.merged.any ? 0 : d.merged.mask;
+    if (t->trial)
+        dm_trial_decided(t, c, &d);
     if (!d.merged.admit && !d.changed) /* a changed count is for the walk to refuse */
         refuse(t, v, &d, !c);
     return d.merged.admit || d.changed;
@@ -198,7 +201,8 @@ static bool decide_here(struct dm_txn *t, struct dm_verdict *v) {
 }
 
 static bool take(struct dm_txn *t, struct dm_verdict *v) {
-    return dm_txn_holder(t)->admitted || dm_providers_take(t, dm_txn_container(t), dm_txn_affinity(t), v);
+    return t->trial || dm_txn_holder(t)->admitted ||
+           dm_providers_take(t, dm_txn_container(t), dm_txn_affinity(t), v);
 }
 
 bool dm_txn_decide(struct dm_txn *t, struct dm_verdict *v) {

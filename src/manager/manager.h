@@ -92,6 +92,8 @@ uint64_t dm_manager_node_allocatable(struct dm_manager *m, const char *uid, cons
 int dm_manager_add_provider(struct dm_manager *m, const devmgr_provider *p);
 int dm_manager_hints(struct dm_manager *m, const devmgr_pod *pod, const char *container, devmgr_hint_cb visit,
                      void *arg);
+int dm_manager_explain(struct dm_manager *m, const devmgr_pod *pod,
+                       int (*write)(void *arg, const char *json, size_t n), void *arg, devmgr_error *reterr);
 /* Ends all that is open (admissions CANCELED, the rest -ECANCELED) and cancels calls; drain afterwards. */
 void dm_manager_close(struct dm_manager *m);
 

@@ -168,6 +168,7 @@ struct dm_txn {
     uint64_t retry_at;      /* while waiting: a new attempt even if nothing changed; DM_NEVER */
     struct dm_verdict last; /* while waiting */
     char *conflict;         /* for detail */
+    struct dm_trial *trial; /* explain.c: a question only; NULL: in earnest */
 };
 
 struct dm_open_call {

@@ -53,20 +53,35 @@ static bool pick(struct dm_txn *t, size_t needed, const uint32_t *wish, size_t n
     return rc == 0;
 }
 
-/* Reserves what is picked, in place of what was reserved here before. False: t failed. */
-static bool reserve(struct dm_txn *t, const uint32_t *wish, size_t n_wish, bool *ask) {
+/* Reserves what is picked, in place of what was reserved here before. */
+static bool try_reserve(struct dm_txn *t, const uint32_t *wish, size_t n_wish, bool *ask,
+                        struct dm_verdict *v) {
     DM_CLEANUP(dm_picked_free) struct dm_picked picked = {0};
-    struct dm_verdict v;
-    if (!dm_verdict_available(&v, t, t->resource) ||
-        !pick(t, dm_txn_limit(t)->count, wish, n_wish, &picked, &v)) {
-        dm_txn_fail(t, &v);
+    if (!dm_verdict_available(v, t, t->resource) ||
+        !pick(t, dm_txn_limit(t)->count, wish, n_wish, &picked, v))
         return false;
-    }
     if (t->claim)
         dm_claim_drop(t->manager, t->claim);
     t->claim = dm_claim_new(dm_txn_holder(t), t->resource, t, picked.devices, picked.n);
     *ask = picked.ask;
     return true;
+}
+
+/* False: t failed. */
+static bool reserve(struct dm_txn *t, const uint32_t *wish, size_t n_wish, bool *ask) {
+    struct dm_verdict v;
+    bool ok = try_reserve(t, wish, n_wish, ask, &v);
+    if (!ok)
+        dm_txn_fail(t, &v);
+    return ok;
+}
+
+bool dm_txn_try(struct dm_txn *t, struct dm_verdict *v) {
+    bool ask;
+    bool ok = try_reserve(t, NULL, 0, &ask, v);
+    t->claim = NULL;
+    t->resource = NULL;
+    return ok;
 }
 
 static void call(struct dm_txn *t, enum dm_rpc_kind rpc, uint64_t until) {
