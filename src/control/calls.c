@@ -20,6 +20,7 @@ struct visit {
         int (*options)(void *, const devmgr_options *);
         int (*event)(void *, const devmgr_event *);
         int (*uid)(void *, const char *);
+        int (*json)(void *, const char *, size_t);
     };
     uint64_t *revision;
     struct dm_info *info;
@@ -146,6 +147,33 @@ int dm_client_watch(struct dm_client *c, uint64_t timeout_ms, int (*visit)(void 
                                                     .take = take_event,
                                                     .arg = &v},
                               reterr);
+}
+
+static int take_explained(void *arg, struct dm_arena *a, const void *response, bool *bad) {
+    struct visit *v = arg;
+    const PB(ExplainResponse) *m = response;
+    (void)a, (void)bad;
+    return v->json(v->arg, (const char *)m->json.data, m->json.len);
+}
+
+int dm_client_explain(struct dm_client *c, const char *manifest, size_t n,
+                      int (*visit)(void *, const char *, size_t), void *arg, devmgr_error *reterr) {
+    DM_CLEANUP(dm_arena_free) struct dm_arena a = {0};
+    struct visit v = {.arg = arg, .json = visit};
+    PB(ExplainRequest) *m = PB_NEW(&a, explain_request);
+    m->pod = PB_NEW(&a, pod);
+    m->pod->manifest = (ProtobufCBinaryData){n, (uint8_t *)(uintptr_t)manifest};
+    if (!n)
+        return dm_error_set(reterr, DEVMGR_EINVALID, "empty; a Kubernetes Pod is wanted, YAML or JSON");
+    return dm_client_exchange(
+        c,
+        &(struct dm_exchange){.method = "Explain",
+                              .request = m,
+                              .response = &devmgr__v1alpha1__explain_response__descriptor,
+                              .timeout_ms = LOOK_MS,
+                              .take = take_explained,
+                              .arg = &v},
+        reterr);
 }
 
 /* ---- changing -------------------------------------------------------------------------------------------------- */

@@ -39,6 +39,9 @@ int dm_client_each_pod(struct dm_client *c, uint64_t *revision,
 /* Every Pod of a manifest, one visit each, in order. DEVMGR_EINVALID: the manifest is bad, nothing was admitted. */
 int dm_client_admit(struct dm_client *c, const char *manifest, size_t n, uint64_t wait_ms,
                     int (*visit)(void *arg, const struct dm_admission *), void *arg, devmgr_error *reterr);
+/* One Pod of a manifest; `visit` gets one JSON object as text. DEVMGR_EINVALID: the manifest is bad. */
+int dm_client_explain(struct dm_client *c, const char *manifest, size_t n,
+                      int (*visit)(void *arg, const char *json, size_t n), void *arg, devmgr_error *reterr);
 int dm_client_options(struct dm_client *c, const char *pod_uid, const char *container, unsigned flags,
                       int (*visit)(void *arg, const devmgr_options *), void *arg, devmgr_error *reterr);
 /* `visit` is told the uid of each pod that lost devices. */

@@ -9,7 +9,7 @@ import subprocess
 from lib import *
 
 ALONE = ("devmgrctl",)
-COMMANDS = "resources devices pods admit options release sync watch checkpoint wait".split()
+COMMANDS = "resources devices pods admit explain options release sync watch checkpoint wait".split()
 GPU = "example.com/gpu"
 
 
@@ -67,7 +67,9 @@ def every_mistake_is_one_line_and_exit_2(node):
     for args, want in {
         (): "devmgrctl: a command is missing; see devmgrctl --help",
         ("resorces",): "devmgrctl: resorces: unknown command; did you mean resources?",
-        ("explain",): "devmgrctl: explain: unknown command; see devmgrctl --help",
+        ("elucidate",): "devmgrctl: elucidate: unknown command; see devmgrctl --help",
+        ("explain",): "devmgrctl explain: -f POD, POD or RESOURCE is missing",
+        ("explain", "r", "many"): "devmgrctl explain: many: not a number of devices",
         ("resources", "x"): "devmgrctl resources: x: one argument too many",
         ("resources", "-o", "yaml"): 'devmgrctl resources: -o: "yaml" is not one of text or json',
         ("options", "-o", "oci", "p", "c"): 'devmgrctl options: -o: "oci" is not one of text, json or flags',

@@ -25,7 +25,7 @@ static int read_all(FILE *f, struct dm_buf *out, devmgr_error *reterr) {
     return ferror(f) ? dm_error_errno(reterr, "reading") : 0;
 }
 
-static int read_file(const char *path, struct dm_buf *out, devmgr_error *reterr) {
+int ctl_read_file(const char *path, struct dm_buf *out, devmgr_error *reterr) {
     if (!strcmp(path, "-"))
         return read_all(stdin, out, reterr);
     FILE *f = fopen(path, "re");
@@ -150,7 +150,7 @@ int cmd_admit(struct ctl *c) {
         return ctl_misused(c, &err);
     }
     const char *name = strcmp(file, "-") ? file : "stdin";
-    if (read_file(file, &manifest, &err) < 0) {
+    if (ctl_read_file(file, &manifest, &err) < 0) {
         dm_error_wrap(&err, "%s", name);
         return ctl_fail(&err);
     }

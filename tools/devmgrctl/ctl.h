@@ -3,6 +3,7 @@
  *   main.c        commands and their options, dispatch
  *   show.c        resources, devices, pods          watch.c        watch, wait
  *   admit.c       admit                             checkpoint.c   checkpoint show, verify
+ *   explain.c     explain, nodes drawn
  *   options.c     options                           address.c      POD on the command line to a uid
  *   release.c     release, sync                     table.c        columns for people
  *
@@ -39,12 +40,18 @@ int cmd_resources(struct ctl *c);
 int cmd_devices(struct ctl *c);
 int cmd_pods(struct ctl *c);
 int cmd_admit(struct ctl *c);
+int cmd_explain(struct ctl *c);
 int cmd_options(struct ctl *c);
 int cmd_release(struct ctl *c);
 int cmd_sync(struct ctl *c);
 int cmd_watch(struct ctl *c);
 int cmd_wait(struct ctl *c);
 int cmd_checkpoint(struct ctl *c);
+
+/* ---- explain.c. Each of these rows with its nodes and holders. */
+int ctl_print_nodes(struct ctl *c, const json_t *resources, devmgr_error *reterr);
+/* ---- admit.c. A file, or - for stdin, 8 MiB at most. */
+int ctl_read_file(const char *path, struct dm_buf *out, devmgr_error *reterr);
 
 /* ---- address.c. The uid of the held pod that `pod` (uid, NAMESPACE/NAME, NAME in namespace default) means; NULL: none is
  * held. The caller frees. -EEXIST: several have that name, the error shows their uids. */

@@ -36,6 +36,10 @@ static const struct dm_option admit_options[] = {
     {"wait", NULL, "wait while the answer is \"not yet\""},
     {"timeout", "D", "wait that long at most, each pod; 500ms, 5s, 1m30s"},
     {NULL}};
+static const struct dm_option explain_options[] = {
+    {"file", "POD", "a Kubernetes Pod, YAML or JSON; - is stdin", .letter = 'f'}, {NULL}};
+static const struct dm_option resources_options[] = {
+    {"verbose", NULL, "draw the NUMA nodes of each, and name who holds devices", .letter = 'v'}, {NULL}};
 static const struct dm_option options_options[] = {
     {"dry-run", NULL, "look only: do not call PreStartContainer"}, {NULL}};
 static const struct dm_option sync_options[] = {
@@ -51,11 +55,12 @@ static const struct dm_option wait_options[] = {
 
 #define TEXT_JSON                                                                                            \
     { "text", "json" }
-#define POD_NOTES "POD is a uid, NAMESPACE/NAME, or NAME (in namespace default)."
+#define POD_IS    "a uid, NAMESPACE/NAME, or NAME (in namespace default)."
+#define POD_NOTES "POD is " POD_IS
 
 static const struct command commands[] = {
-    {"resources", "", "Shows each resource: capacity, allocatable, held, its plugin.", NULL, cmd_resources,
-     TEXT_JSON, .example = "devmgrctl resources\ndevmgrctl resources -o json"},
+    {"resources", "[-v]", "Shows each resource: capacity, allocatable, held, its plugin.", resources_options,
+     cmd_resources, TEXT_JSON, .example = "devmgrctl resources\ndevmgrctl resources -v"},
     {"devices", "[RESOURCE]", "Shows each device: health, NUMA nodes, who holds it.", NULL, cmd_devices,
      TEXT_JSON, .example = "devmgrctl devices example.com/gpu"},
     {"pods", "", "Shows which pod holds what.", NULL, cmd_pods, TEXT_JSON, .example = "devmgrctl pods"},
@@ -64,6 +69,11 @@ static const struct command commands[] = {
      .notes = "Exit status: 0 admitted, 4 not yet, 3 refused, 1 canceled or failed; of several the highest.\n"
               "Interrupting it does not undo an admission: release the pod.",
      .example = "devmgrctl admit -f pod.yaml --wait --timeout 1m"},
+    {"explain", "-f POD | POD | RESOURCE [N]", "Says what would happen to a pod and why; changes nothing.",
+     explain_options, cmd_explain, TEXT_JSON,
+     .notes = "RESOURCE: a pod that asks for N of it (1). POD: one that is admitted; " POD_IS "\n"
+              "Exit status: 0 would be admitted, 4 not yet, 3 would be refused, 1 failed.",
+     .example = "devmgrctl explain -f pod.yaml\ndevmgrctl explain example.com/gpu 2"},
     {"options",
      "POD CONTAINER [--dry-run]",
      "Shows what a container must be created with.",

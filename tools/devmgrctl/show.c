@@ -69,7 +69,9 @@ int cmd_resources(struct ctl *c) {
         return ctl_fail(&err);
     if (c->output == OUT_TEXT) {
         dm_json_sort(rows, keys);
-        return resources_text(rows);
+        if (!dm_args_has(&c->args, "verbose") || !json_array_size(rows))
+            return resources_text(rows);
+        return ctl_print_nodes(c, rows, &err) < 0 ? ctl_fail(&err) : EXIT_GOOD;
     }
     dm_json_print(dm_json_list("resources", json_incref(rows), keys), stdout);
     return EXIT_GOOD;
