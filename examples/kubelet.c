@@ -30,7 +30,7 @@ struct pod {
     char *uid;
     json_t *manifest, *phase, *status; /* phase: with reason and message; status: as it was put last */
     devmgr_pod *request;               /* NULL: no valid Pod */
-    int deleted, init_done;
+    int deleted, started, init_done;   /* started: some container ran once */
     size_t n;
     struct container *containers; /* in the order they start */
 };
@@ -89,9 +89,8 @@ static void on_event(void *arg, const devmgr_event *ev) {
     } else if (ev->type == DEVMGR_EV_CLAIM_HEALTH) {
         printf("%s: %s is %s\n", ev->pod_uid, ev->claim->device, devmgr_health_name(ev->claim->health));
         look(NULL);
-    } else if (ev->message && ev->level <= 4) {
+    } else if (ev->message && ev->level <= 4)
         printf("devmgr: %s\n", ev->message);
-    }
 }
 
 /* ---- a pod's life ---------------------------------------------------------------------------------------------------- */
@@ -223,7 +222,7 @@ static int observe(void) {
         return -1;
     for (struct pod *p = pods; p; p = p->next)
         for (struct container *c = p->containers; c < p->containers + p->n; c++)
-            c->state = container_look(c->id, &c->exit_code);
+            c->state = container_look(c->id, &c->exit_code), p->started |= c->state != WAITING;
     return 0;
 }
 
@@ -264,7 +263,8 @@ static void say_what_lives(uv_timer_t *tick) {
         return; /* at the next tick */
     container_end_orphans();
     for (struct pod *p = pods; p; p = p->next)
-        uids = realloc(uids, (n + 1) * sizeof *uids), uids[n++] = p->uid;
+        if (p->started) /* another one has nothing to lose: it is given devices anew */
+            uids = realloc(uids, (n + 1) * sizeof *uids), uids[n++] = p->uid;
     devmgr_sync(manager, uids, n, as_of, 0, on_synced, NULL);
     uv_timer_stop(tick);
     free(uids);

@@ -2,11 +2,15 @@
 """The life of examples/kubelet.c: what an embedder of the library meets, from the first pod to a plugin that never comes back.
 
 docs/embedding.md walks through the same program."""
+import contextlib
 import fcntl
 import functools
 import json
 import os
+import random
+import re
 import signal
+import time
 
 from lib import *
 
@@ -313,6 +317,73 @@ def a_pod_that_is_deleted_while_its_admission_waits_leaves_nothing(node, kubelet
     plugin.fault("clear")
     kubelet.run("next", {"main": {GPU: 4}})
     kubelet.wait("next")
+
+
+@life()
+def a_damaged_checkpoint_costs_who_runs_nothing_and_lets_nobody_in_until_all_are_known(node, kubelet):
+    node.plugin(GPU, 4)
+    for uid in ("first", "second"):
+        kubelet.run(uid, {"main": {GPU: 1}})
+        kubelet.started(uid)
+    pids = {uid: kubelet.pid(uid) for uid in ("first", "second")}
+    kubelet.kill()
+    node.checkpoint.write_text("{")  # the copy of it is one write older: it does not know `second`
+    kubelet.run("third", {"main": {GPU: 3}})
+    kubelet.start()
+    kubelet.wait_node(4, 4)
+    kubelet.wait("first")
+    for uid in ("second", "third"):
+        kubelet.wait(uid, "Pending")
+    contains(kubelet.status("third")["message"], "second", "who keeps admission closed")
+    equal({uid: kubelet.pid(uid) for uid in pids}, pids)
+    true(all(map(is_container, pids.values())), "both run as before")
+    kubelet.delete("second")
+    kubelet.wait("third")
+    equal(sorted([*kubelet.health("first")[GPU], *kubelet.health("third")[GPU]]), [f"dev-0000{i}" for i in range(4)])
+
+
+def living(kubelet):
+    """uid -> the devices its container was started with, as its shell's command line has them."""
+    found = {}
+    for file in (kubelet.root / "run").glob("*.main"):
+        try:
+            pid = file.read_text().split()[0]
+            with open(f"/proc/{pid}/cmdline", encoding="utf-8") as words:
+                found[file.stem] = re.findall(r"dev-\d+", words.read())
+        except (IndexError, OSError):
+            pass  # not started, or ended
+    return found
+
+
+@life()
+def kill_9_again_and_again_gives_no_device_to_two_containers(node, kubelet):
+    seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
+    print(f"# SEED={seed}")
+    dice = random.Random(seed)
+    node.plugin(GPU, 8)
+    kubelet.wait_node(8, 8)
+    pods, seen = [], 0
+    for number in range(10):
+        for each in range(2):
+            pods.append(f"pod-{number}{each}")
+            kubelet.run(pods[-1], {"main": {GPU: dice.randint(1, 3)}})
+        if len(pods) > 4:
+            kubelet.delete(pods.pop(dice.randrange(len(pods))))
+        time.sleep(dice.random())
+        kubelet.kill()
+        alive = living(kubelet)
+        devices = sorted(id for ids in alive.values() for id in ids)
+        equal(devices, sorted(set(devices)), f"after kill {number}, of {alive}")
+        seen += len(alive)
+        kubelet.start()
+    print(f"# {seen} containers outlived 10 kills")
+    true(seen > 5, "some do")
+    for uid in os.listdir(kubelet.root / "pods"):
+        with contextlib.suppress(FileNotFoundError):  # gone meanwhile
+            kubelet.delete(uid)
+    until(lambda: os.listdir(kubelet.root / "pods"), [], "all are gone")
+    kubelet.run("all", {"main": {GPU: 8}})
+    kubelet.wait("all")
 
 
 def by_example(name):
