@@ -19,9 +19,10 @@ static const struct dm_topology no_topology = {.policy = DM_POLICY_NONE, .numa =
 struct dm_manager *dm_manager_new(const struct dm_settings *settings, dm_answer_decoder decode,
                                   uint64_t mono_ms, uint64_t unix_us) {
     struct dm_manager *m = DM_NEW(struct dm_manager);
-    struct dm_list *lists[] = {&m->claims,   &m->txns,     &m->prestarts, &m->dones,   &m->calls,
-                               &m->to_walk,  &m->to_serve, &m->to_retry,  &m->waiters, &m->node_queue.waiting,
-                               &m->backoffs, &m->actions};
+    struct dm_list *lists[] = {&m->claims,      &m->txns,    &m->prestarts,          &m->dones,
+                               &m->calls,       &m->to_walk, &m->to_serve,           &m->to_retry,
+                               &m->passed_over, &m->waiters, &m->node_queue.waiting, &m->backoffs,
+                               &m->actions};
     for (size_t i = 0; i < DM_COUNT(lists); i++)
         dm_list_init(lists[i]);
     m->settings = settings;
@@ -70,7 +71,7 @@ static bool settle_one(struct dm_manager *m) {
         dm_list_remove(&r->to_retry);
         dm_retry_resource(r);
     }
-    return t || q || r;
+    return t || q || r || dm_retry_passed_over(m);
 }
 
 void dm_manager_settle(struct dm_manager *m) {

@@ -50,6 +50,7 @@ void dm_resource_drop(struct dm_resource *r) {
     memmove(m->resources + at, m->resources + at + 1, (m->n_resources - at) * sizeof *m->resources);
     dm_map_remove(&m->resource_by_name, r->name);
     dm_list_remove(&r->to_retry);
+    dm_list_remove(&r->passed_over);
     dm_list_remove(&r->to_show.at);
     dm_list_remove(&r->own.to_serve);
     for (size_t i = 0; i < r->n_devices; i++)

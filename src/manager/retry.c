@@ -1,8 +1,9 @@
 /* retry.c -- see retry.h.
  *
  * A waiting admission holds nothing. It stands with the resource it lacks, or with the manager when there is no such
- * resource, there are several (nodes that none of them has free), or the reason is another; the oldest first. It walks again when something changed that can help; one that
- * called a plugin in vain not before its backoff is over, so that two of them cannot chase each other. */
+ * resource, there are several (nodes that none of them has free), or the reason is another; the oldest first. It walks
+ * again when something changed that can help; one that called a plugin in vain not before its backoff is over, so that
+ * two of them cannot chase each other. */
 #include "manager/retry.h"
 #include "manager/claims.h"
 #include "manager/resource.h"
@@ -38,24 +39,44 @@ static bool asks_for(const struct dm_txn *t, const char *resource) {
     return false;
 }
 
-/* Nobody is tried who certainly fails again: a thousand waiters cost a thousand comparisons. */
-void dm_retry_resource(struct dm_resource *r) {
+/* Nobody is tried who certainly fails again: a thousand waiters cost a thousand comparisons. Those who are tried may need
+ * less than they are thought to, or fail for another reason: then it is the turn of those who were passed over. */
+static void try_waiters(struct dm_resource *r, bool passed_over_only) {
     size_t left = r->n_free;
     struct dm_txn *t;
+    bool again = false;
     DM_LIST_EACH(t, &r->waiters, struct dm_txn, at) {
-        if (t->not_before > r->manager->mono)
+        if ((passed_over_only && !t->passed_over) || t->not_before > r->manager->mono)
             continue;
-        if (t->last.cause == DEVMGR_INSUFFICIENT_DEVICES) {
-            if (t->last.need > left)
-                continue;
-            left -= t->last.need;
-        }
+        size_t need = t->last.cause == DEVMGR_INSUFFICIENT_DEVICES ? t->last.need : 0;
+        t->passed_over = need > left && need <= r->n_free;
+        again |= t->passed_over;
+        if (need > left)
+            continue;
+        left -= need;
         walk_again(r->manager, t);
     }
+    if (again && !dm_linked(&r->passed_over))
+        dm_list_append(&r->manager->passed_over, &r->passed_over);
+}
+
+void dm_retry_resource(struct dm_resource *r) {
+    struct dm_txn *t;
+    try_waiters(r, false);
     DM_LIST_EACH(t, &r->manager->waiters, struct dm_txn, at)
     if (t->last.cause == DEVMGR_INSUFFICIENT_DEVICES && t->not_before <= r->manager->mono &&
         asks_for(t, r->name))
         walk_again(r->manager, t);
+}
+
+bool dm_retry_passed_over(struct dm_manager *m) {
+    struct dm_resource *r;
+    DM_LIST_EACH(r, &m->passed_over, struct dm_resource, passed_over)
+    if (dm_list_empty(&r->queue->waiting)) { /* who was tried has got what it needs, or has failed */
+        dm_list_remove(&r->passed_over);
+        try_waiters(r, true);
+    }
+    return !dm_list_empty(&m->to_walk);
 }
 
 void dm_retry_cause(struct dm_manager *m, int cause, const char *resource) {

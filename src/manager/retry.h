@@ -4,7 +4,9 @@
 #include "manager/state.h"
 
 void dm_retry_wait(struct dm_txn *t);          /* t->last says why; puts it where it will be found */
-void dm_retry_resource(struct dm_resource *r); /* from settle */
+void dm_retry_resource(struct dm_resource *r); /* from settle, and the next one too */
+/* Who was passed over may be tried when all before had their turn. False: nobody is to be tried. */
+bool dm_retry_passed_over(struct dm_manager *m);
 /* Those whose last cause is this, of this resource (NULL: any). */
 void dm_retry_cause(struct dm_manager *m, int cause, const char *resource);
 

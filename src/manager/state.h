@@ -90,6 +90,7 @@ struct dm_resource {
     struct dm_queue own, *queue;     /* own, or the node's with serial = node */
     struct dm_list waiters;          /* dm_txn.at: NOT_YET for want of this resource, oldest first */
     struct dm_list to_retry;         /* in manager: they may pass now */
+    struct dm_list passed_over;      /* in manager: some were not tried, for the sake of others */
     struct dm_act to_show;           /* an EV_RESOURCE is due */
     size_t n_calls;                  /* open ones, of any kind */
     struct dm_saved_resource *saved; /* NULL: to be made anew */
@@ -164,6 +165,7 @@ struct dm_txn {
     uint64_t took;          /* providers.c */
     bool asked;             /* a plugin was called in this attempt */
     uint64_t wait_until;    /* request->wait_ms as a moment */
+    bool passed_over;       /* while waiting: what is free was thought to go to others */
     uint64_t not_before;    /* while waiting: no new attempt before that */
     uint64_t retry_at;      /* while waiting: a new attempt even if nothing changed; DM_NEVER */
     struct dm_verdict last; /* while waiting */
@@ -239,8 +241,8 @@ struct dm_manager {
     size_t n_claims;
 
     struct dm_list txns, prestarts, dones, calls;
-    struct dm_list to_walk, to_serve, to_retry; /* work for settle */
-    struct dm_list waiters;                     /* dm_txn.at: NOT_YET, but for no resource that we have */
+    struct dm_list to_walk, to_serve, to_retry, passed_over; /* work for settle */
+    struct dm_list waiters; /* dm_txn.at: NOT_YET, but for no resource that we have */
     struct dm_queue node_queue;
     uint64_t last_call;
 

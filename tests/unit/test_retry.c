@@ -74,6 +74,22 @@ TEST(who_needs_more_than_is_free_does_not_block_who_needs_less) {
     rig_free(g);
 }
 
+TEST(who_was_passed_over_for_one_that_needs_less_than_thought_is_tried_too) {
+    struct rig *g = rig_new(NULL);
+    uint64_t generation = rig_plugin(g, "x.y/a", "a0", "");
+    rig_admit(g, "p", "init:i x.y/a=1");
+    rig_list_as(g, "x.y/a", generation, "");
+    struct outcome *p = rig_admit_waiting(g, "p", "c x.y/a=3",
+                                          60000), /* a0 cannot be reused now: it needs 3 */
+        *q = rig_admit_waiting(g, "q", "c x.y/a=3", 60000),
+                   *r = rig_admit_waiting(g, "r", "c x.y/a=3", 60000);
+    rig_list_as(g, "x.y/a", generation, "a0 a1 a2 a3 a4 a5");
+    CHECK_STR(p->claims, "i x.y/a a0; c x.y/a a0+ a1+ a2+");
+    CHECK_STR(q->claims, "c x.y/a a3+ a4+ a5+");
+    CHECK_INT(r->told, 0);
+    rig_free(g);
+}
+
 TEST(a_reservation_given_back_wakes_who_waits) {
     struct rig *g = rig_new(NULL);
     rig_plugin(g, "x.y/a", "a0", "");
