@@ -70,14 +70,19 @@ static const char **ids_of(const char **at, const struct dm_resource *r, const u
     return at;
 }
 
-/* What is on offer is looked up now: the state may have changed since the call was queued. */
+/* What is on offer is looked up now: the state may have changed since the call was queued. When that left no choice, what
+ * was reserved is offered: a plugin asked to choose from nothing would say that this is an error. */
 static void fill_preferred(struct dm_manager *m, struct dm_open_call *c) {
     DM_CLEANUP(dm_picked_free) struct dm_picked picked = {0};
     dm_txn_pick(c->txn, c->txn->claim->n, NULL, 0, &picked);
-    m->call_ids = ids_of(m->call_ids, c->resource, picked.offer, picked.n_offer);
     m->call_must = ids_of(m->call_must, c->resource, picked.must, picked.n_must);
-    c->call.n_ids = picked.n_offer;
     c->call.n_must = picked.n_must;
+    if (picked.ask) {
+        m->call_ids = ids_of(m->call_ids, c->resource, picked.offer, picked.n_offer);
+        c->call.n_ids = picked.n_offer;
+    } else {
+        c->call.n_ids = ids_of_claim(m, c->txn->claim);
+    }
     c->call.must = m->call_must;
     c->call.size = (uint32_t)c->txn->claim->n;
 }

@@ -325,6 +325,33 @@ TEST(W10_after_the_preference_the_state_is_looked_at_again) {
     rig_free(g);
 }
 
+/* What the caller does when it is told may leave no choice before the call goes out. */
+static void release_keeper(void *arg, const devmgr_admission *r) {
+    CHECK_INT(r->verdict, DEVMGR_NOT_YET);
+    dm_manager_release(((struct rig *)arg)->m, "keeper", NULL, NULL, NULL);
+}
+
+TEST(a_plugin_is_never_asked_to_choose_from_nothing) {
+    struct rig *g = rig_new(NULL);
+    uint64_t generation = rig_plugin(g, "x.y/a", "a0 a1@0 a2 a3", "");
+    rig_admit(g, "keeper", "c@0 x.y/a=1"); /* a1 */
+    rig_gone(g, "x.y/a", generation);
+    rig_plugin(g, "x.y/a", "a0 a1@0 a2 a3", "preferred");
+    g->hold_calls = 1;
+    devmgr_pod *first = rig_pod("first", "c x.y/a=1; d x.y/a=9", 0);
+    dm_manager_admit(g->m, first, release_keeper, g, NULL);
+    devmgr_pod_free(first);
+    rig_drain(g);
+    rig_admit(g, "p", "c@0 x.y/a=1");
+    rig_answer(g, rig_last(g), 0, "");
+    rig_answer(g, rig_last(g), 0, ""); /* first fails, its caller releases a1, p's turn has come */
+    CHECK_STR(rig_last(g)->ids, "a0");
+    CHECK_INT((int)rig_last(g)->size, 1);
+    rig_answer(g, rig_last(g), 0, "");
+    CHECK_STR(rig_last(g)->ids, "a1"); /* looked at again: the aligned one */
+    rig_free(g);
+}
+
 TEST(a_preference_that_comes_too_late_or_cannot_be_given_is_done_without) {
     static const int codes[] = {DM_DEADLINE_EXCEEDED, DM_UNIMPLEMENTED, DM_RESOURCE_EXHAUSTED};
     EACH(code, codes) {
