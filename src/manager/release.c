@@ -63,16 +63,21 @@ void dm_done_end_all(struct dm_manager *m) {
 
 /* ---- freeing ----------------------------------------------------------------------------------------------------------- */
 
-/* Takes a container's held claims away. True: a device is less in use than before. */
-static bool drop_claims(struct dm_manager *m, struct dm_container *c) {
-    bool lost = false;
-    for (size_t k = c->n_claims; k-- > 0;)
-        if (!c->claims[k]->txn) {
-            lost |= c->claims[k]->n > 0;
-            dm_claim_drop(m, c->claims[k]);
-            dm_save_durably(m);
-        }
-    return lost;
+/* Takes a container's held claims away and returns how many. *lost: a device is nobody's now; one that another container
+ * of the pod has as well is not lost. */
+static size_t drop_claims(struct dm_manager *m, struct dm_container *c, bool *lost) {
+    size_t dropped = 0;
+    for (size_t k = c->n_claims; k-- > 0;) {
+        struct dm_claim *claim = c->claims[k];
+        if (claim->txn)
+            continue;
+        for (size_t i = 0; i < claim->n; i++)
+            *lost |= claim->holds[i].device->holds == &claim->holds[i] && !claim->holds[i].next;
+        dm_claim_drop(m, claim);
+        dm_save_durably(m);
+        dropped++;
+    }
+    return dropped;
 }
 
 static bool release_pod(struct dm_manager *m, struct dm_pod *p) {
@@ -86,7 +91,7 @@ static bool release_pod(struct dm_manager *m, struct dm_pod *p) {
         return false;
     dm_prestart_cancel(m, uid, NULL, "the pod was released");
     for (size_t i = 0; i < p->n_containers; i++)
-        lost |= drop_claims(m, p->containers[i]);
+        drop_claims(m, p->containers[i], &lost);
     dm_pods_drop(m, p);
     dm_event_pod(m, DEVMGR_EV_RELEASED, NULL, uid);
     return lost;
@@ -105,7 +110,8 @@ static bool release_container(struct dm_manager *m, struct dm_pod *p, const char
     if (!c || !c->admitted)
         return false;
     dm_prestart_cancel(m, uid, container, "the container was released");
-    bool lost = drop_claims(m, c);
+    bool lost = false;
+    drop_claims(m, c, &lost);
     if (!c->n_claims)
         dm_container_drop(c);
     dm_pod_changed(p);
@@ -142,21 +148,10 @@ int dm_manager_init_done(struct dm_manager *m, const char *uid, devmgr_done_cb c
         return DEVMGR_EINVALID;
     struct dm_pod *p = dm_pods_find(m, uid);
     bool freed = false, ended = false;
-    for (size_t i = 0; p && p->admitted && i < p->n_containers; i++) {
-        struct dm_container *c = p->containers[i];
-        for (size_t k = 0; c->kind == DEVMGR_PLAIN_INIT && k < c->n_claims; k++)
-            for (size_t j = 0; !c->claims[k]->txn && j < c->claims[k]->n; j++) {
-                const struct dm_device *d = c->claims[k]->holds[j].device;
-                const struct dm_hold *h = d->holds;
-                while (h && h->claim->container->kind == DEVMGR_PLAIN_INIT)
-                    h = h->next;
-                freed |= !h;
-            }
-    }
     for (size_t i = 0; p && p->admitted && i < p->n_containers; i++)
         if (p->containers[i]->kind == DEVMGR_PLAIN_INIT) {
             dm_prestart_cancel(m, uid, p->containers[i]->name, "the pod's init containers have ended");
-            ended |= drop_claims(m, p->containers[i]);
+            ended |= drop_claims(m, p->containers[i], &freed) > 0;
         }
     if (p && p->admitted && !p->init_done) {
         p->init_done = true;

@@ -132,6 +132,17 @@ TEST(the_callback_of_a_release_is_the_last_that_names_the_pod) {
     rig_free(g);
 }
 
+TEST(a_pod_that_still_has_the_device_elsewhere_has_not_lost_it) {
+    struct rig *g = rig_new(NULL);
+    rig_plugin(g, "x.y/a", "a0 a1", "");
+    rig_admit(g, "p", "init:i x.y/a=1; init:j x.y/a=1; c x.y/a=1"); /* a0 for all of them */
+    CHECK_STR(rig_release(g, "p", "i")->uids, "");
+    CHECK_STR(rig_release(g, "p", "c")->uids, "");
+    CHECK_STR(rig_held(g), "p/j a0");
+    CHECK_STR(rig_release(g, "p", "j")->uids, "p");
+    rig_free(g);
+}
+
 TEST(W59_init_done_frees_what_only_plain_init_containers_hold) {
     struct rig *g = rig_new(NULL);
     rig_plugin(g, "x.y/a", "a0 a1 a2 a3", "");
