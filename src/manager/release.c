@@ -184,7 +184,7 @@ static size_t doomed(const struct dm_manager *m, const struct dm_map *live, uint
     return n;
 }
 
-static void live_pods_are(struct dm_manager *m, const char *const *uids, size_t n);
+static void live_pods_are(struct dm_manager *m, const char *const *uids, size_t n, uint64_t as_of);
 
 int dm_manager_sync(struct dm_manager *m, const char *const *uids, size_t n, uint64_t as_of, unsigned flags,
                     devmgr_done_cb cb, void *arg) {
@@ -205,7 +205,7 @@ int dm_manager_sync(struct dm_manager *m, const char *const *uids, size_t n, uin
             lost[n_lost++] = DM_MOVE(uid);
     }
     if (!(flags & DEVMGR_DRY_RUN))
-        live_pods_are(m, uids, n);
+        live_pods_are(m, uids, n, as_of);
     dm_map_free(&live);
     free(gone);
     dm_done_wait(m, cb, arg, lost, n_lost);
@@ -237,9 +237,15 @@ void dm_recovery_free(struct dm_manager *m) {
     m->n_unknown = 0;
 }
 
-static void live_pods_are(struct dm_manager *m, const char *const *uids, size_t n) {
+/* A list begun before this start may lack a pod that was admitted since, and that the copy lacks, too. */
+static void live_pods_are(struct dm_manager *m, const char *const *uids, size_t n, uint64_t as_of) {
     if (!m->recovering)
         return;
+    if (as_of < m->opened) {
+        dm_event_log(m, 4,
+                     "recovering: a list of live pods begun before this start is not enough; sync again");
+        return;
+    }
     dm_recovery_free(m);
     m->synced = true;
     m->unknown = dm_alloc_array(n, sizeof(*m->unknown));

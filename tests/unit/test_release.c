@@ -249,6 +249,20 @@ TEST(a_sync_ends_the_recovery_and_wakes_who_waits) {
     rig_free(g);
 }
 
+TEST(a_list_begun_before_the_start_does_not_end_the_recovery) {
+    struct rig *g = three_pods();
+    uint64_t as_of = dm_manager_revision(g->m);
+    /* A fourth pod is admitted now; the copy, one write old, does not have it, and the list neither. */
+    rig_restart(g, DM_START_RECOVERING);
+    rig_plugin(g, "x.y/a", "a0 a1 a2 a3", "");
+    rig_sync(g, "p q", as_of, 0);
+    CHECK(strstr(g->events, "begun before this start is not enough; sync again"));
+    CHECK_INT(rig_admit(g, "new", "c x.y/a=1")->cause, DEVMGR_RECOVERING);
+    rig_sync(g, "p q", dm_manager_revision(g->m), 0);
+    CHECK_INT(rig_admit(g, "new", "c x.y/a=1")->verdict, DEVMGR_ADMITTED);
+    rig_free(g);
+}
+
 TEST(a_live_pod_that_the_copy_does_not_know_keeps_admission_closed_by_name) {
     struct rig *g = recovering();
     rig_sync(g, "p q lost other", dm_manager_revision(g->m), 0);
