@@ -111,7 +111,7 @@ static void take_claim(struct dm_manager *m, struct dm_saved_claim *s) {
     struct dm_container *c = dm_pod_get_container(p, s->container);
     if (!c)
         c = dm_pod_add_container(p, s->container, -1);
-    p->admitted = c->admitted = true;
+    p->admitted = c->admitted = p->restored = true; /* a kubelet's file has no row for the pod */
     if (dm_container_claim(c, s->resource)) /* twice in the file: the later one counts, as in the kubelet */
         dm_claim_drop(m, dm_container_claim(c, s->resource));
     dm_restore_claim(m, c, r, s);

@@ -88,6 +88,13 @@ TEST(entries_without_devices_and_odd_nodes_are_kept) {
     rig_free(g);
 }
 
+TEST(a_list_begun_before_the_start_spares_the_pods_of_a_kubelets_file) {
+    struct rig *g = restored("p/c x.y/a -1:a0", "x.y/a");
+    CHECK_STR(rig_sync(g, "", g->unix_us - 1, 0)->uids, "");
+    CHECK_STR(rig_sync(g, "", dm_manager_revision(g->m), 0)->uids, "p");
+    rig_free(g);
+}
+
 TEST(revisions_go_on_above_the_saved_one_and_the_clock) {
     struct rig *g = rig_new(NULL);
     CHECK(dm_manager_revision(g->m) == g->unix_us);
