@@ -367,7 +367,7 @@ static void put_in_order(struct dm_txn *t) {
 }
 
 static void finish(struct dm_txn *t) {
-    bool anew = false;
+    bool anew = !dm_save_reached(t->manager, t->pod->adopted); /* not durable yet */
     put_in_order(t);
     dm_txn_keep_affinities(t);
     for (size_t i = 0; i < t->pod->n_containers; i++) {

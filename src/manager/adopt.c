@@ -109,12 +109,29 @@ static struct dm_container *container_for(struct dm_manager *m, const devmgr_pod
     struct dm_container *c = dm_pod_get_container(p, record->container);
     if (!c)
         c = dm_pod_add_container(p, record->container, kind);
-    if (!c->n_claims) {
-        c->kind = kind;
+    if (!c->n_claims)
         c->affinity = record->affinity;
+    if (c->kind != kind && (c->kind < 0 || !c->n_claims)) { /* a kubelet's checkpoint does not say kinds */
+        c->kind = kind;
+        dm_pod_changed(p);
+        dm_save_lazily(m);
     }
     c->admitted = true;
     return c;
+}
+
+/* Does it hold all that it is said to ask for? Its containers are adopted one by one, and recovery must not end in between:
+ * what is not adopted yet would be given away. */
+static bool is_whole(const struct dm_manager *m, const struct dm_pod *p, const devmgr_pod *pod) {
+    for (size_t i = 0; i < pod->n_containers; i++)
+        for (size_t k = 0; k < pod->containers[i].n_limits; k++) {
+            const struct dm_limit *limit = &pod->containers[i].limits[k];
+            const struct dm_container *c = dm_pod_get_container(p, pod->containers[i].name);
+            if (limit->count && dm_settings_ours(m->settings, limit->resource) &&
+                !(c && dm_container_claim(c, limit->resource)))
+                return false;
+        }
+    return true;
 }
 
 static void take_over(struct dm_manager *m, const devmgr_pod *pod, const struct dm_record *record, int kind) {
@@ -128,10 +145,11 @@ static void take_over(struct dm_manager *m, const devmgr_pod *pod, const struct 
     if (news) {
         c->pod->revision = m->revision + 1;
         dm_pod_changed(c->pod);
-        dm_save_durably(m);
+        c->pod->adopted = dm_save_durably(m);
         dm_event_pod(m, DEVMGR_EV_ADMITTED, c->pod, c->pod->uid);
     }
-    dm_recovery_seen(m, c->pod);
+    if (is_whole(m, c->pod, pod))
+        dm_recovery_seen(m, c->pod);
 }
 
 int dm_manager_adopt(struct dm_manager *m, const devmgr_pod *pod, const char *container, const char *record,

@@ -51,7 +51,10 @@ static size_t devices_of(const struct dm_resource *r, const struct dm_saved_clai
     return n;
 }
 
+/* Those of the time when the devices were taken, whatever their plugin lists by now. */
 static void set_nodes(struct dm_claim *claim, const struct dm_saved_claim *s) {
+    for (size_t i = 0; i < claim->n; i++)
+        claim->holds[i].numa = 0;
     for (size_t i = 0; i < s->n_nodes; i++)
         for (size_t k = 0; k < s->nodes[i].n && s->nodes[i].node >= 0 && s->nodes[i].node < 64; k++) {
             const struct dm_device *d = dm_devices_get(&claim->resource->by_id, s->nodes[i].ids[k]);

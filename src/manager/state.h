@@ -124,6 +124,7 @@ struct dm_pod {
     uint64_t revision;       /* at which it was admitted */
     uint64_t saved_revision; /* of an admission that waits for its save; a little before `revision` */
     bool restored;           /* from the checkpoint: what `revision` it was told as is not known exactly */
+    uint64_t adopted;        /* the change (save.c) that has to be saved before what was adopted is durable */
     bool admitted;           /* false: only an admission in flight knows it */
     bool init_done;
     struct dm_txn *txn;

@@ -542,6 +542,16 @@ rig_held(struct rig *g) { /* "a/main g0; a/main g1-": - Unhealthy ? Unknown ! Mi
     dm_manager_each_claim(g->m, NULL, rig_see_claim, out);
     return out;
 }
+static int rig_see_numa(void *arg, const devmgr_claim *c) {
+    rig_add(arg, 4000, "%s:%llx ", c->device, (unsigned long long)c->numa);
+    return 0;
+}
+RIG_USED static const char *rig_numa(struct rig *g, const char *uid) { /* "a0:1 a1:3 " */
+    static char out[4000];
+    out[0] = 0;
+    dm_manager_each_claim(g->m, uid, rig_see_numa, out);
+    return out;
+}
 RIG_USED static const char *rig_disk(struct rig *g) { /* the claims on disk: "a/main x.y/gpu -1:g0,g1" */
     static char out[4000];
     out[0] = 0;

@@ -235,6 +235,60 @@ TEST(adopting_the_pods_that_the_copy_lacks_ends_the_recovery) {
     rig_free(g);
 }
 
+TEST(a_pod_whose_containers_are_adopted_one_by_one_is_known_with_the_last) {
+    struct line l = record_of_p("a0 a1");
+    struct rig *g = rig_new(NULL);
+    rig_restart(g, DM_START_RECOVERING);
+    rig_plugin(g, "x.y/a", "a0 a1 a2", "");
+    rig_sync(g, "p", dm_manager_revision(g->m), 0);
+    struct outcome *o = rig_admit_waiting(g, "new", "c x.y/a=1", 60000);
+    CHECK_INT(adopt(g, "p", "main x.y/a=2 x.y/b=1; other x.y/a=1", "main", l.text, NULL, NULL), 0);
+    CHECK_INT(o->told, 0); /* a2 may be other's */
+    CHECK_INT(adopt(g, "p", "main x.y/a=2 x.y/b=1", "main", l.text, NULL, NULL), 0);
+    CHECK_STR(o->claims, "c x.y/a a2+");
+    rig_free(g);
+}
+
+TEST(adopting_tells_the_kind_that_a_kubelets_file_does_not_say) {
+    struct line l = record_of_p("a0 a1");
+    struct rig *g = restored("p/main x.y/a -1:a0,a1", "x.y/a");
+    rig_plugin(g, "x.y/a", "a0 a1", "");
+    CHECK_INT(adopt(g, "p", "init:main x.y/a=2", "main", l.text, NULL, NULL), 0);
+    CHECK_STR(rig_admit(g, "p", "c x.y/a=1")->claims, "main x.y/a a0 a1; main x.y/b b0; c x.y/a a0+");
+    rig_free(g);
+}
+
+TEST(adopted_devices_are_near_the_nodes_of_the_record) {
+    struct line l = record_of_p("a0@0 a1");
+    struct rig *g = rig_new(NULL);
+    rig_plugin(g, "x.y/a", "a0@1 a1@1", "");
+    CHECK_INT(adopt(g, "p", "main x.y/a=2 x.y/b=1", "main", l.text, NULL, NULL), 0);
+    struct line again = {.calls = 0};
+    dm_manager_claim_record(g->m, "p", "main", keep, &again);
+    CHECK_STR(again.text, l.text);
+    CHECK_STR(rig_numa(g, "p"), "a0:1 a1:0 b0:0 ");
+    rig_free(g);
+}
+
+TEST(what_was_adopted_is_on_disk_before_a_readmission_says_so) {
+    struct line l = record_of_p("a0 a1");
+    struct rig *g = rig_new(NULL);
+    g->hold_saves = 1;
+    rig_plugin(g, "x.y/a", "a0 a1", "");
+    CHECK_INT(adopt(g, "p", "main x.y/a=2 x.y/b=1", "main", l.text, NULL, NULL), 0);
+    struct outcome *o = rig_admit(g, "p", "main x.y/a=2 x.y/b=1");
+    CHECK_INT(o->told, 0);
+    rig_saved(g, -ENOSPC);
+    rig_drain(g);
+    rig_pass(g, 2000);
+    CHECK_INT(o->told, 0); /* it came after the write that failed, and the next one is open */
+    rig_saved(g, 0);
+    rig_drain(g);
+    CHECK_STR(o->claims, "main x.y/a a0 a1; main x.y/b b0");
+    CHECK_STR(rig_disk(g), "p/main x.y/a -1:a0,a1; p/main x.y/b -1:b0");
+    rig_free(g);
+}
+
 TEST(adopting_needs_the_right_pod_container_and_moment) {
     struct line l = record_of_p("a0 a1");
     struct rig *g = rig_new(NULL);
