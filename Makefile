@@ -5,6 +5,7 @@
 #   make unit       the unit tests alone         make asan      check under ASan + UBSan
 #   make tsan       unit tests under TSan        make fuzz      each fuzzer FUZZ_SECONDS long
 #   make fuzz-coverage   what the fuzzers' corpora reach of each parser; fails under 90 %
+#   make model      random lives of the manager against a model: STEPS=1000000 SEED=random
 #   make lint       format, include rules, ...   make format    clang-format in place
 #   make contract   the kubelet's behaviours one by one: which test proves each, or why we differ
 #   make check-vectors VECTORS=  answers recordings of the kubelet's Topology Manager and compares: file or folder
@@ -83,13 +84,14 @@ PROG_DIRS := $(patsubst %/main.c,%,$(wildcard src/daemon/main.c tools/*/main.c))
 prog       = $(BUILD)/$(patsubst src/daemon,devmgrd,$(patsubst tools/%,%,$(1)))
 PROGS     := $(foreach dir,$(PROG_DIRS),$(call prog,$(dir)))
 TESTS     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
+MODEL     := $(BUILD)/tests/model/model
 EXAMPLES  := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 FUZZERS   := $(patsubst fuzz/%.c,%,$(wildcard fuzz/fuzz_*.c))
 REPLAYS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/vectors/*.c))
 CORPORA   := $(FUZZERS:%=$(BUILD)/tests/corpus/%)
 SCRIPTS   := $(wildcard tests/package/*.sh tests/package/*.py tests/scenarios/*.py)
 SOURCES   := $(wildcard include/*.h src/*.[ch] src/*/*.[ch] tools/*/*.[ch] tests/*.[ch] tests/unit/*.[ch] \
-             tests/vectors/*.[ch] tests/package/*.c fuzz/*.[ch] examples/*.[ch] bench/*.[ch])
+             tests/vectors/*.[ch] tests/model/*.[ch] tests/package/*.c fuzz/*.[ch] examples/*.[ch] bench/*.[ch])
 
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)# V=1 shows commands, otherwise one short line each
 
@@ -130,16 +132,19 @@ $(BUILD)/$(SONAME): $(LIB_O) $(BUILD)/link
 
 $(foreach dir,$(PROG_DIRS),$(eval $(call prog,$(dir)): $(call o,$(wildcard $(dir)/*.c))))
 $(TESTS) $(EXAMPLES) $(REPLAYS): %: %.o
+$(MODEL): $(call o,$(wildcard tests/model/*.c))
 $(CORPORA): $(BUILD)/tests/corpus/%: $(BUILD)/fuzz/%.o $(BUILD)/tests/corpus.o
-$(PROGS) $(TESTS) $(EXAMPLES) $(REPLAYS) $(CORPORA): $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a $(BUILD)/link
+$(PROGS) $(TESTS) $(MODEL) $(EXAMPLES) $(REPLAYS) $(CORPORA): $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a $(BUILD)/link
 	$(call say,LD,$@) mkdir -p $(@D) && $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
 # ---- tests ------------------------------------------------------------------------------------------------------------
-export BUILD CC CXX SAN PKG_CONFIG GRPC
+export BUILD CC CXX SAN PKG_CONFIG GRPC STEPS SEED
 unit: $(TESTS)
 	@tests/run $(TESTS)
-check: all $(TESTS) $(EXAMPLES) $(REPLAYS) $(CORPORA) $(if $(SAN),,stage)
-	@tests/run $(TESTS) $(REPLAYS) $(CORPORA) $(SCRIPTS)
+check: all $(TESTS) $(MODEL) $(EXAMPLES) $(REPLAYS) $(CORPORA) $(if $(SAN),,stage)
+	@tests/run $(TESTS) $(MODEL) $(REPLAYS) $(CORPORA) $(SCRIPTS)
+model: $(MODEL)
+	@TEST_TIMEOUT=1800 tests/run $(MODEL)
 check-vectors: $(BUILD)/tests/vectors/topology
 	@$< $(or $(VECTORS),tests/data/topology)
 contract: all $(TESTS)
@@ -218,6 +223,6 @@ clean:
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
 FORCE:
-.PHONY: default all unit check check-vectors check-checkpoints contract stage demo asan tsan fuzz fuzz-coverage corpora interop bench lint format install uninstall deps dist clean help FORCE
+.PHONY: default all unit check model check-vectors check-checkpoints contract stage demo asan tsan fuzz fuzz-coverage corpora interop bench lint format install uninstall deps dist clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
