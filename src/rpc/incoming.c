@@ -69,7 +69,7 @@ static void free_incoming(struct dm_incoming *in) {
     free((char *)in->status.message);
     if (in->call) {
         grpc_call_unref(in->call);
-        c->server->n_calls--;
+        c->server->n_calls--, c->n_calls--;
     }
     free(in);
     dm_connection_drop(c);
@@ -289,6 +289,10 @@ void dm_incoming_end_stalled(uv_timer_t *timer) {
     start_patience(s);
 }
 
+static bool too_many(const struct dm_connection *c) {
+    return c->server->n_calls > c->server->limits.max_calls && c->n_calls > DM_OWN_CALLS;
+}
+
 static void on_arrived(struct dm_tag *tag, bool ok) {
     struct dm_incoming *in = DM_CONTAINER(tag, struct dm_incoming, arrived);
     struct dm_server *s = in->connection->server;
@@ -296,14 +300,14 @@ static void on_arrived(struct dm_tag *tag, bool ok) {
         free_incoming(in);
         return;
     }
-    s->n_calls++;
+    s->n_calls++, in->connection->n_calls++;
     if (!in->connection->closing)
         dm_incoming_request_next(in->connection);
     watch_end(in);
     in->method = find_method(s, in->details.method);
     if (!in->method)
         refuse_unknown(in);
-    else if (s->n_calls > s->limits.max_calls)
+    else if (too_many(in->connection))
         refuse(in, DM_RESOURCE_EXHAUSTED, "too many open calls; try again later");
     else
         read_request(in);

@@ -76,13 +76,22 @@ static bool out_of_something(int code) {
     return code == -EMFILE || code == -ENFILE || code == -ENOMEM || code == -ENOBUFS;
 }
 
+/* There are as many as there may be: whoever has been here longest without a call gives way. False: all have calls. */
+static bool make_room(struct dm_server *s) {
+    struct dm_connection *c;
+    DM_LIST_EACH(c, &s->connections, struct dm_connection, in_server)
+    if (!c->closing && c->n_calls == 0)
+        return dm_connection_close(c), true;
+    return false;
+}
+
 /* 0: go on; negative: stop for now. */
 static int accept_one(struct listener *l) {
     struct dm_server *s = l->server;
     int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
         return errno == EINTR || errno == ECONNABORTED ? 0 : -errno;
-    if (s->n_connections >= s->limits.max_connections) {
+    if (s->n_connections >= s->limits.max_connections && !make_room(s)) {
         close(fd);
         return 0;
     }

@@ -16,12 +16,15 @@ struct dm_method {
     bool streaming;   /* server streaming; one request either way */
     void (*handle)(void *self, struct dm_incoming *in);
 };
-struct dm_server_limits {   /* 0: the default in brackets */
-    size_t max_receive;     /* bytes of a request [64 KiB] */
-    size_t max_connections; /* open at once; more are closed at accept [1024] */
-    size_t max_streams;     /* concurrent calls per connection [64] */
-    size_t max_calls;       /* open calls over all connections; more get RESOURCE_EXHAUSTED [1024] */
-    uint64_t idle_ms;       /* a connection without calls is closed after that [60 s] */
+enum { DM_OWN_CALLS = 8 };
+struct dm_server_limits { /* 0: the default in brackets */
+    size_t max_receive;   /* bytes of a request [64 KiB] */
+    size_t
+        max_connections; /* open at once; for one more, one without calls is closed, or the new one [1024] */
+    size_t max_streams;  /* concurrent calls per connection [64] */
+    size_t max_calls; /* open calls over all connections; more get RESOURCE_EXHAUSTED, but that a connection
+                             * may always have DM_OWN_CALLS: who opens many shuts nobody else out [1024] */
+    uint64_t idle_ms; /* a connection without calls is closed after that [60 s] */
     uint64_t
         stall_ms; /* a client that neither sends its request nor takes its answer for so long loses the call [30 s] */
 };

@@ -35,6 +35,7 @@ struct dm_connection {
     struct dm_peer peer;
     uv_poll_t hangup; /* on our own fd of the same socket; gRPC's is a duplicate */
     int fd;
+    size_t n_calls; /* its part of the server's */
     bool closing;
     struct dm_tag down;
     size_t

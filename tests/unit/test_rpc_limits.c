@@ -131,50 +131,82 @@ TEST(a_request_that_never_ends_is_cut_off_when_memory_runs_out) {
 
 /* ---- limits ------------------------------------------------------------------------------------------------------ */
 
-TEST(calls_over_the_limit_are_refused_alone) {
+TEST(who_opens_too_many_calls_is_refused_alone) {
     struct world w;
     const struct dm_server_limits limits = {.max_calls = 2};
-    struct outcome a, b, c;
+    struct outcome hold[DM_OWN_CALLS], o;
+    struct dm_incoming *held[DM_OWN_CALLS];
     world_open(&w);
     world_serve(&w, &limits);
     struct dm_channel *one = dial_now(&w), *other = dial_now(&w);
-    start_unary(&a, one, "/test.T/Hold", "", TEST_PATIENCE_MS);
-    run_until(&w, &w.handled, 1);
-    struct dm_incoming *first = w.held;
-    start_unary(&b, one, "/test.T/Hold", "", TEST_PATIENCE_MS);
-    run_until(&w, &w.handled, 2);
-    c = unary(&w, other, "/test.T/Echo", "x");
-    CHECK_INT(c.code, DM_RESOURCE_EXHAUSTED);
-    CHECK_STR(c.text, "too many open calls; try again later");
-    dm_incoming_reply(first, NULL, text_span("a"));
-    run_until(&w, &a.done, 1);
-    while (w.server->n_calls > 1)
-        uv_run(&w.loop, UV_RUN_ONCE);
+    for (int i = 0; i < DM_OWN_CALLS; i++) {
+        start_unary(&hold[i], one, "/test.T/Hold", "", TEST_PATIENCE_MS);
+        run_until(&w, &w.handled, i + 1);
+        held[i] = w.held;
+    }
+    o = unary(&w, one, "/test.T/Echo", "x");
+    CHECK_INT(o.code, DM_RESOURCE_EXHAUSTED);
+    CHECK_STR(o.text, "too many open calls; try again later");
     CHECK_INT(unary(&w, other, "/test.T/Echo", "x").code, DM_OK);
-    dm_incoming_reply(w.held, NULL, text_span("b"));
-    run_until(&w, &b.done, 1);
-    CHECK_STR(b.first, "b");
+    for (int i = 0; i < DM_OWN_CALLS; i++) {
+        dm_incoming_reply(held[i], NULL, text_span("a"));
+        run_until(&w, &hold[i].done, 1);
+        CHECK_STR(hold[i].first, "a");
+    }
+    while (w.server->n_calls > 0)
+        uv_run(&w.loop, UV_RUN_ONCE);
+    CHECK_INT(unary(&w, one, "/test.T/Echo", "x").code, DM_OK);
     channel_close_now(&w, one);
     channel_close_now(&w, other);
     world_close(&w);
 }
 
-TEST(connections_over_the_limit_are_closed_and_make_room_again) {
+TEST(an_idle_connection_gives_way_to_one_over_the_limit) {
     struct world w;
     const struct dm_server_limits limits = {.max_connections = 2};
+    struct outcome o;
+    world_open(&w);
+    world_serve(&w, &limits);
+    struct dm_channel *idle = dial_now(&w), *busy = dial_now(&w);
+    CHECK_INT(unary(&w, idle, "/test.T/Echo", "x").code, DM_OK);
+    start_unary(&o, busy, "/test.T/Hold", "", TEST_PATIENCE_MS);
+    run_until(&w, &w.handled, 2);
+    struct dm_channel *late = dial_now(&w);
+    CHECK_INT(unary(&w, late, "/test.T/Echo", "x").code, DM_OK);
+    CHECK_INT(unary(&w, idle, "/test.T/Echo", "x").code, DM_UNAVAILABLE);
+    CHECK_INT(o.done, 0);
+    dm_incoming_reply(w.held, NULL, text_span("a"));
+    run_until(&w, &o.done, 1);
+    CHECK_STR(o.first, "a");
+    channel_close_now(&w, idle);
+    channel_close_now(&w, busy);
+    channel_close_now(&w, late);
+    world_close(&w);
+}
+
+TEST(connections_over_the_limit_are_closed_when_all_others_are_busy) {
+    struct world w;
+    const struct dm_server_limits limits = {.max_connections = 2};
+    struct outcome one_call, two_call;
     world_open(&w);
     world_serve(&w, &limits);
     struct dm_channel *one = dial_now(&w), *two = dial_now(&w);
-    CHECK_INT(unary(&w, one, "/test.T/Echo", "x").code, DM_OK);
-    CHECK_INT(unary(&w, two, "/test.T/Echo", "x").code, DM_OK);
+    start_unary(&one_call, one, "/test.T/Hold", "", TEST_PATIENCE_MS);
+    run_until(&w, &w.handled, 1);
+    start_unary(&two_call, two, "/test.T/Hold", "", TEST_PATIENCE_MS);
+    run_until(&w, &w.handled, 2);
     struct dm_channel *three = dial_now(&w);
     CHECK_INT(unary(&w, three, "/test.T/Echo", "x").code, DM_UNAVAILABLE);
     channel_close_now(&w, three);
     channel_close_now(&w, two);
+    run_until(&w, &w.cancelled, 1);
+    dm_incoming_reply(w.held, NULL, text_span("a"));
     run_until_connections(&w, 1);
     three = dial_now(&w);
     CHECK_INT(unary(&w, three, "/test.T/Echo", "x").code, DM_OK);
     channel_close_now(&w, three);
+    dm_incoming_reply(w.first_held, NULL, text_span("a"));
+    run_until(&w, &one_call.done, 1);
     channel_close_now(&w, one);
     world_close(&w);
 }
