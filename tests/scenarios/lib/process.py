@@ -1,6 +1,7 @@
 """A child process: lines of stdout in a queue, stderr in a file, and its end."""
 import ctypes
 import json
+import os
 import queue
 import signal
 import subprocess
@@ -97,6 +98,17 @@ class Process:
     def stderr(self):
         with open(self.log, encoding="utf-8", errors="replace") as file:
             return file.read()
+
+    def peak_mib(self):
+        """The most memory it ever had."""
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:")) // 1024
+
+    def stays_under(self, mib):
+        """Its memory was bounded; a sanitizer needs many times more."""
+        limit = mib * 10 if os.environ.get("SAN") or "asan" in self.argv[0] else mib
+        if self.peak_mib() > limit:
+            raise Failure(f"{self.name}: had {self.peak_mib()} MiB at its peak, want at most {limit}")
 
     def running(self):
         return self._child.poll() is None
