@@ -8,6 +8,7 @@
 #   make model      random lives of the manager against a model: STEPS=1000000 SEED=random
 #   make lint       format, include rules, ...   make format    clang-format in place
 #   make contract   the kubelet's behaviours one by one: which test proves each, or why we differ
+#   make contract-check   breaks them one by one: does a test notice?
 #   make check-vectors VECTORS=  answers recordings of the kubelet's Topology Manager and compares: file or folder
 #   make check-checkpoints DIR=  reads checkpoints beside which the kubelet's reading lies, and compares
 #   make interop    the real kubelet's code and plugins beside ours (Go)
@@ -150,6 +151,8 @@ check-vectors: $(BUILD)/tests/vectors/topology
 contract: all $(TESTS)
 	@tests/run $$(tools/contract --programs) >$(BUILD)/contract.log 2>&1 || { cat $(BUILD)/contract.log; echo; }
 	@tools/contract
+contract-check: all $(TESTS)
+	@tools/contract-check $(MUTANTS)
 check-checkpoints: $(BUILD)/tests/vectors/checkpoints
 	@$< $(or $(DIR),$(error DIR=FOLDER: files with the kubelet's reading of each beside it, NAME and NAME.json))
 stage: all
@@ -223,6 +226,6 @@ clean:
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
 FORCE:
-.PHONY: default all unit check model check-vectors check-checkpoints contract stage demo asan tsan fuzz fuzz-coverage corpora interop bench lint format install uninstall deps dist clean help FORCE
+.PHONY: default all unit check model check-vectors check-checkpoints contract contract-check stage demo asan tsan fuzz fuzz-coverage corpora interop bench lint format install uninstall deps dist clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

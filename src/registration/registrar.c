@@ -90,9 +90,9 @@ static void handle_register(void *self, struct dm_incoming *in) {
     DM_FREE char *resource = dm_strndup((const char *)m.resource.data, m.resource.len);
     DM_FREE char *socket =
         dm_printf("%s/%.*s", dm_folder_path(r->folder), (int)m.endpoint.len, (const char *)m.endpoint.data);
+    /* Counted whatever becomes of it, as in the kubelet. */
     bool valid = strlen(resource) == m.resource.len && dm_resource_name_valid(resource);
-    dm_metrics_registered(&r->metrics,
-                          valid ? resource : NULL); /* whatever becomes of it, as in the kubelet */
+    dm_metrics_registered(&r->metrics, valid ? resource : NULL);
     int code = check(r, &m, resource, socket, &why);
     if (code)
         refuse(r, in, subject(&m, resource), code, why.data);

@@ -178,7 +178,7 @@ TEST(entries_are_counted_before_memory_is_taken) {
     CHECK_STR(decoded(&m), "-74: more than 1048576 entries");
 }
 
-TEST(the_first_container_is_kept_verbatim) {
+TEST(ALLOC_04_the_first_container_is_kept_verbatim) {
     struct dm_buf m = {0}, one = {0}, two = {0};
     put_pair(&one, 1, "A", "1");
     put_text(&one, 77, "a field of a later version");

@@ -128,6 +128,14 @@ TEST(ALLOC_16_running_may_be_said_of_each_of_several_runtime_containers) {
     rig_free(g);
 }
 
+TEST(ALLOC_18_19_of_what_init_containers_left_each_device_goes_to_one_container) {
+    struct rig *g = rig_new(NULL);
+    rig_plugin(g, "x.y/gpu", "g0 g1 g2 g3", "");
+    CHECK_STR(rig_admit(g, "p", "init:i x.y/gpu=2; side:s x.y/gpu=1; one x.y/gpu=1; two x.y/gpu=1")->claims,
+              "i x.y/gpu g0+ g1+; s x.y/gpu g0+; one x.y/gpu g1+; two x.y/gpu g2+");
+    rig_free(g);
+}
+
 /* ---- which devices ------------------------------------------------------------------------------------------------- */
 
 TEST(ALLOC_20_what_init_containers_left_comes_before_what_is_aligned) {
@@ -258,6 +266,32 @@ TEST(ALLOC_39_41_a_pod_is_one_durable_write_and_all_or_nothing) {
     CHECK_STR(rig_resources(g),
               "x.y/a 3/3 held 2 reserved 0 connected; x.y/b 2/2 held 1 reserved 0 connected");
     CHECK_INT(g->n_durable, 1);
+    rig_free(g);
+}
+
+TEST(ALLOC_34_41_a_container_that_held_something_before_gets_no_more_when_it_fails) {
+    struct rig *g = rig_new(NULL);
+    rig_plugin(g, "x.y/a", "a0", "");
+    rig_plugin(g, "x.y/b", "b0 b1", "");
+    rig_admit(g, "p", "one x.y/a=1");
+    g->hold_calls = 1;
+    rig_admit(g, "p", "one x.y/a=1 x.y/b=1");
+    rig_answer(g, rig_last(g), DM_UNKNOWN, "no way");
+    CHECK_STR(rig_resources(g),
+              "x.y/a 1/1 held 1 reserved 0 connected; x.y/b 2/2 held 0 reserved 0 connected");
+    CHECK_STR(rig_held(g), "p/one a0");
+    rig_free(g);
+}
+
+TEST(ALLOC_41_who_waits_for_a_later_container_keeps_nothing_of_the_earlier_ones) {
+    struct rig *g = rig_new(NULL);
+    rig_plugin(g, "x.y/a", "a0", "");
+    rig_plugin(g, "x.y/b", "b0-", "");
+    struct outcome *o = rig_admit_waiting(g, "p", "one x.y/a=1; two x.y/b=1", 60000);
+    CHECK_INT(o->told, 0);
+    CHECK_STR(rig_resources(g),
+              "x.y/a 1/1 held 0 reserved 0 connected; x.y/b 1/0 held 0 reserved 0 connected");
+    CHECK_STR(rig_admit(g, "q", "main x.y/a=1")->claims, "main x.y/a a0+");
     rig_free(g);
 }
 

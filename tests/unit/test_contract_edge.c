@@ -154,6 +154,19 @@ TEST(REG_19_calls_to_a_plugin_carry_the_authority_localhost) {
     world_close(&w);
 }
 
+TEST(REG_14_the_dial_is_no_longer_than_the_caller_waits) {
+    struct world w;
+    struct asked a;
+    world_open(&w); /* dial-timeout is 10 s */
+    ask(&a, &w, "v1beta1", "missing.sock", GPU, 60);
+    run_until(&w, &w.n_notes, 1);
+    answered_now(&a);
+    const char *said = events(&w);
+    CHECK_HAS(said, "failed to dial device plugin: context ");
+    CHECK(!strstr(said, "tried for 10s"));
+    world_close(&w);
+}
+
 TEST(REG_15_16_18_options_come_first_and_no_list_follows_their_failure) {
     struct world w;
     struct fake good, bad;

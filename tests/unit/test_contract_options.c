@@ -150,6 +150,31 @@ TEST(DEV_06_when_a_plugin_is_gone_none_of_its_devices_is_healthy) {
     rig_free(g);
 }
 
+static const char *registered_on_disk(struct rig *g) {
+    static char out[500];
+    out[0] = 0;
+    for (size_t i = 0; i < g->disk->n_resources; i++) {
+        const struct dm_saved_resource *r = g->disk->resources[i];
+        rig_add(out, sizeof out, "%s:", r->name);
+        for (size_t k = 0; k < r->n_healthy; k++)
+            rig_add(out, sizeof out, " %s", r->healthy[k]);
+        rig_add(out, sizeof out, "; ");
+    }
+    return out;
+}
+
+TEST(CKPT_04_every_known_resource_is_registered_with_its_healthy_ids) {
+    struct rig *g = rig_new(NULL);
+    rig_plugin(g, "x.y/gpu", "g0 g1- g2", "");
+    uint64_t nic = rig_plugin(g, "x.y/nic", "n0", "");
+    rig_plugin(g, "x.y/none", "", "");
+    rig_connect(g, "x.y/silent", "");
+    rig_gone(g, "x.y/nic", nic);
+    rig_pass(g, 2000);
+    CHECK_STR(registered_on_disk(g), "x.y/gpu: g0 g2; x.y/nic:; x.y/none:; x.y/silent:; ");
+    rig_free(g);
+}
+
 /* Writes so far after each event: the changes of content, and nothing else. */
 TEST(CKPT_13_it_is_written_when_its_content_changed) {
     struct rig *g = rig_new(NULL);
