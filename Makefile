@@ -139,7 +139,7 @@ $(PROGS) $(TESTS) $(MODEL) $(EXAMPLES) $(REPLAYS) $(CORPORA): $(BUILD)/libcontro
 	$(call say,LD,$@) mkdir -p $(@D) && $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
 # ---- tests ------------------------------------------------------------------------------------------------------------
-export BUILD CC CXX SAN PKG_CONFIG GRPC STEPS SEED
+export BUILD CC CXX SAN PKG_CONFIG GRPC
 unit: $(TESTS)
 	@tests/run $(TESTS)
 check: all $(TESTS) $(MODEL) $(EXAMPLES) $(REPLAYS) $(CORPORA) $(if $(SAN),,stage)
