@@ -311,7 +311,7 @@ def ids_of(containers):
 
 @scenario
 def what_was_answered_survives_kill_9_at_any_time(node):
-    seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
+    seed = int(os.environ.get("SEED") or random.randrange(1 << 30))
     print(f"# SEED={seed}")
     loop = Loop(node, seed)
     plugins = [node.plugin(RESOURCE, DEVICES), node.plugin("example.com/other", 8, "--fault", "list:flap")]

@@ -357,7 +357,7 @@ def living(kubelet):
 
 @life()
 def kill_9_again_and_again_gives_no_device_to_two_containers(node, kubelet):
-    seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
+    seed = int(os.environ.get("SEED") or random.randrange(1 << 30))
     print(f"# SEED={seed}")
     dice = random.Random(seed)
     node.plugin(GPU, 8)
