@@ -1,13 +1,14 @@
 /* Any bytes as what two plugins answer to Allocate, GetPreferredAllocation and PreStartContainer, on the way from the wire
  * through the decoders of registration into the manager, while pods come and go, lists change, plugins end and disks
- * fail. After each step the manager's invariants hold; each caller is told once; who is admitted is on disk; at the
- * end nothing is reserved.
+ * fail. After each step the manager's invariants hold; each caller is told once; who is admitted is on disk, with an answer
+ * that is taken again after a restart; at the end nothing is reserved.
  *
  * The input is a script: a letter, its arguments, no separators; what is no letter of these is passed over.
  *   A p s   admit pod p (0-3) with the spec s (0-7, below)   L r l h  list of resource r (0-1): devices l, healthy h (bits)
  *   R p     release pod p                                    C r o    r's plugin connects: o 1 prestart, 2 preferred
  *   O p     options of its container main                    G r      r's plugin ends
  *   S c     the write in progress ends, c 0: well            T s      s seconds pass
+ *   B n     restart with what is on disk, policy n (0-4, below) from then on; plugins have to come again
  *   P c n m.. the oldest call is answered with status c; 0: and n (two bytes, the lower first) bytes of message */
 #include "base/map.h"
 #include "base/mem.h"
@@ -16,6 +17,7 @@
 #include "registration/answer.h"
 #include "registration/convert.h"
 #include "registration/registration.h"
+#include "topology/policy.h"
 #include <assert.h>
 #include <string.h>
 
@@ -25,11 +27,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const resources[RESOURCES] = {"a.b/gpu", "a.b/nic"};
 static const char *const pods[PODS] = {"p0", "p1", "p2", "p3"};
+static const char *const policies[] = {"none", "best-effort", "restricted", "single-numa-node", "restricted"};
+static const char *const scopes[] = {"container", "container", "container", "container", "pod"};
 static const char *const ids[DEVICES] = {"", "d1", "d2", "d3", "d4", "d5", "d6", "d7"};
 
 struct world {
     const uint8_t *at, *end;
     struct dm_settings settings;
+    struct dm_topology topology;
     struct dm_manager *m;
     uint64_t mono, generations[RESOURCES];
     struct open {
@@ -56,7 +61,7 @@ static bool on_disk(const struct world *w, const devmgr_claim *c) {
         for (size_t k = 0; k < s->n_nodes; k++)
             for (size_t j = 0; j < s->nodes[k].n; j++)
                 if (!strcmp(s->nodes[k].ids[j], c->device))
-                    return true;
+                    return dm_answer_is_message((struct dm_span){s->answer, s->answer_len});
     }
     return false;
 }
@@ -227,6 +232,32 @@ static struct dm_span message(struct world *w) {
     return m;
 }
 
+static void begin(struct world *w, unsigned policy) {
+    struct dm_numa three;
+    int bad = dm_numa_parse("0:10,20,20;1:20,10,20;2:20,20,10", &three, NULL) |
+              dm_topology_parse(policies[policy], scopes[policy], "", &three, &w->topology, NULL);
+    assert(!bad);
+    w->m = dm_manager_new(&w->settings, dm_answer_decode, w->mono, w->mono * 1000);
+    dm_manager_topology(w->m, &w->topology);
+    if (w->disk)
+        dm_manager_restore(w->m, w->disk, DM_START_LOADED);
+}
+
+static void end(struct world *w) {
+    dm_manager_close(w->m);
+    drain(w);
+    while (w->n_calls)
+        answer_oldest(w, DM_CANCELLED, (struct dm_span){0});
+    assert(w->told == w->asked);
+}
+
+static void restart(struct world *w, unsigned policy) {
+    end(w);
+    dm_manager_free(w->m);
+    dm_snapshot_free(DM_MOVE(w->saving)); /* the write did not come through */
+    begin(w, policy);
+}
+
 static void step(struct world *w) {
     uint8_t letter = byte(w), first = byte(w), second;
     int r = first % RESOURCES;
@@ -257,6 +288,9 @@ static void step(struct world *w) {
     case 'S':
         saved(w, first == 0);
         break;
+    case 'B':
+        restart(w, first % (sizeof policies / sizeof *policies));
+        break;
     case 'P':
         answer_oldest(w, first % 17, first % 17 ? (struct dm_span){0} : message(w));
         break;
@@ -273,12 +307,8 @@ static int nothing_reserved(void *arg, const devmgr_resource *r) {
 }
 
 static void finish(struct world *w) {
-    dm_manager_close(w->m);
-    drain(w);
-    while (w->n_calls)
-        answer_oldest(w, DM_CANCELLED, (struct dm_span){0});
+    end(w);
     saved(w, true);
-    assert(w->told == w->asked);
     dm_manager_each_resource(w->m, nothing_reserved, NULL);
     dm_manager_free(w->m);
     dm_snapshot_free(w->saving), dm_snapshot_free(w->disk);
@@ -288,7 +318,7 @@ static void finish(struct world *w) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct world w = {.at = data, .end = data + size, .mono = 1000000};
     dm_settings_init(&w.settings);
-    w.m = dm_manager_new(&w.settings, dm_answer_decode, w.mono, w.mono * 1000);
+    begin(&w, 0);
     for (int r = 0; r < RESOURCES; r++) {
         come(&w, r, r == 0 ? 2 : 1);
         list(&w, r, 0xff, 0xff);
