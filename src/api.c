@@ -1,8 +1,20 @@
-/* api.c -- the calls of devmgr.h: tell the manager the time, pass on, kick the drain.
+/* api.c -- the calls of devmgr.h: open; then tell the manager the time, pass on, kick the drain.
  *
  * No callback runs inside a call: what the manager wants done waits for the loop's next turn. */
 #include "base/mem.h"
+#include "config.h"
 #include "instance.h"
+
+int devmgr_open(struct uv_loop_s *loop, const devmgr_config *c, devmgr_event_cb cb, void *arg, devmgr **ret,
+                devmgr_error *reterr) {
+    DM_CLEANUP(dm_settings_free) struct dm_settings defaults = {0};
+    const struct dm_settings *settings = c ? &c->settings : &defaults;
+    if (!c)
+        dm_settings_init(&defaults);
+    if (loop)
+        return dm_instance_start(loop, settings, cb, arg, ret, reterr);
+    return dm_own_thread_open(settings, cb, arg, ret, reterr);
+}
 
 static int kicked(devmgr *m, int rc) {
     dm_instance_kick(m);

@@ -275,17 +275,6 @@ int dm_instance_start(uv_loop_t *loop, const struct dm_settings *settings, devmg
     return 0;
 }
 
-int devmgr_open(struct uv_loop_s *loop, const devmgr_config *c, devmgr_event_cb cb, void *arg, devmgr **ret,
-                devmgr_error *reterr) {
-    DM_CLEANUP(dm_settings_free) struct dm_settings defaults = {0};
-    const struct dm_settings *settings = c ? &c->settings : &defaults;
-    if (!c)
-        dm_settings_init(&defaults);
-    if (loop)
-        return dm_instance_start(loop, settings, cb, arg, ret, reterr);
-    return dm_own_thread_open(settings, cb, arg, ret, reterr);
-}
-
 /* ---- close ------------------------------------------------------------------------------------------------------- */
 
 static void on_handle_closed(uv_handle_t *handle) {

@@ -1,10 +1,9 @@
-/* doorbell.c -- the one door from other threads, and the loop of our own for who has none.
+/* doorbell.c -- devmgr_call: the one door from other threads.
  *
  * An eventfd watched by uv_poll, not uv_async: that one spins in libuv 1.44 when both threads share a processor. A ring
  * means "some", never "one": the drain takes all. */
 #include "base/mem.h"
 #include "instance.h"
-#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -85,54 +84,4 @@ void dm_doorbell_free(devmgr *m) {
     if (m->bell.fd >= 0)
         close(m->bell.fd);
     pthread_mutex_destroy(&m->bell.lock);
-}
-
-/* ---- a loop of our own ------------------------------------------------------------------------------------------- */
-
-struct dm_own_thread {
-    uv_loop_t loop;
-    const struct dm_settings *settings;
-    devmgr_event_cb cb;
-    void *arg;
-    devmgr **ret;
-    devmgr_error *reterr;
-    int status;
-    uv_sem_t opened;
-};
-
-static void *own_thread(void *arg) {
-    struct dm_own_thread *own = arg;
-    uv_loop_init(&own->loop);
-    own->status = dm_instance_start(&own->loop, own->settings, own->cb, own->arg, own->ret, own->reterr);
-    if (own->status == 0)
-        uv_sem_post(&own->opened);
-    uv_run(&own->loop, UV_RUN_DEFAULT);
-    uv_loop_close(&own->loop);
-    if (own->status < 0)
-        uv_sem_post(&own->opened); /* only now: the caller may end the process */
-    else
-        free(own);
-    return NULL;
-}
-
-int dm_own_thread_open(const struct dm_settings *settings, devmgr_event_cb cb, void *arg, devmgr **ret,
-                       devmgr_error *reterr) {
-    struct dm_own_thread *own = DM_NEW(struct dm_own_thread);
-    pthread_t thread;
-    pthread_attr_t attr;
-    *own = (struct dm_own_thread){.settings = settings, .cb = cb, .arg = arg, .ret = ret, .reterr = reterr};
-    uv_sem_init(&own->opened, 0);
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    int rc = -pthread_create(&thread, &attr, own_thread, own);
-    pthread_attr_destroy(&attr);
-    if (rc < 0) {
-        free(own);
-        return dm_error_set(reterr, rc, "a thread for the loop: %s", strerror(-rc));
-    }
-    uv_sem_wait(&own->opened);
-    rc = own->status;
-    if (rc < 0)
-        free(own);
-    return rc;
 }

@@ -1,8 +1,9 @@
 /* instance.h -- the inside of a devmgr: the pieces and the handles that tie them to one loop.
  *
- *   devmgr.c    open, close, and the drain: what the manager wants done is done here
  *   api.c       the calls of devmgr.h, each a line or two into the manager
- *   doorbell.c  devmgr_call from other threads, and the loop of our own
+ *   thread.c    a loop and a thread of our own, for who opens without a loop
+ *   devmgr.c    start, close, and the drain: what the manager wants done is done here
+ *   doorbell.c  devmgr_call from other threads
  */
 #ifndef DM_INSTANCE_H
 #define DM_INSTANCE_H
@@ -57,14 +58,13 @@ struct devmgr {
 
     enum dm_phase phase;
     bool draining, new_node, flushed;
-    struct dm_own_thread *own; /* loop NULL at open */
     void (*closed)(void *arg);
     void *closed_arg;
 };
 
 void dm_instance_now(devmgr *m); /* tells the manager the time; before every event */
-void dm_instance_kick(
-    devmgr *m); /* something may be due: drain on the loop's next turn, not inside the caller's call */
+/* Something may be due: drain on the loop's next turn, not inside the caller's call. */
+void dm_instance_kick(devmgr *m);
 int dm_instance_start(uv_loop_t *loop, const struct dm_settings *settings, devmgr_event_cb cb, void *arg,
                       devmgr **ret, devmgr_error *reterr);
 
@@ -73,6 +73,7 @@ void dm_doorbell_refuse(devmgr *m); /* devmgr_call gives -ECANCELED from now on;
 void dm_doorbell_answer(devmgr *m); /* runs what was taken */
 void dm_doorbell_close(devmgr *m, uv_close_cb closed); /* refused and answered before */
 void dm_doorbell_free(devmgr *m);
+
 int dm_own_thread_open(const struct dm_settings *settings, devmgr_event_cb cb, void *arg, devmgr **ret,
                        devmgr_error *reterr);
 #endif
