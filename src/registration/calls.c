@@ -123,7 +123,7 @@ void dm_registration_call(struct dm_registration *r, const struct dm_call *call)
         dispatch(c, call);
     } else {
         dm_list_append(&r->unsent, &c->node);
-        dm_registration_soon(r);
+        dm_soon(r);
     }
 }
 
@@ -152,5 +152,5 @@ void dm_calls_answer_unsent(struct dm_registration *r) {
             answer_stopped(c);
     }
     if (!dm_list_empty(&r->unsent))
-        dm_registration_soon(r);
+        dm_soon(r);
 }

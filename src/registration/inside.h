@@ -1,16 +1,18 @@
-/* inside.h -- how registration.c (life), registrar.c (the Register service), plugin.c (one endpoint) and calls.c (RPCs to
- * it) hang together. Private to this folder.
+/* inside.h -- how these hang together, each calling only those below it. Private to this folder.
+ *
+ *   registration.c   life              registrar.c   the Register service       plugin.c   one endpoint
+ *   calls.c          RPCs to it        reply.c       answers to Register        later.c    the next turn, and the end
  *
  *   Register ──► registrar.c: checks ──► plugin.c: CONNECTING ──► ASKING ──► LIVE ──► CLOSING ──► (freed)
  *                                            dial       options     │  stream
- *                               registrar.c: the answer ◄───────────┴─ or a failure on the way
+ *                                   reply.c: the answer ◄───────────┴─ or a failure on the way
  *
  * Invariants
  *   (1) `current` has for a resource the LIVE plugin that was connected last, if it still lives.
  *   (2) A plugin that fails before LIVE was never in `current`: who is there stays untouched.
  *   (3) Events may call in again, also dm_registration_close: after one, look at the state anew. Nothing is freed in
  *       such a call, because dial, channel and timers end in turns of their own.
- *   (4) dm_registration_finish_close ends it all when nothing is left. */
+ *   (4) dm_finish_close ends it all when nothing is left. */
 #ifndef DM_REGISTRATION_INSIDE_H
 #define DM_REGISTRATION_INSIDE_H
 #include "base/list.h"
@@ -45,6 +47,7 @@ struct dm_registration {
     struct dm_list lines;  /* for the log, from inside serve */
 
     uv_timer_t watch, soon;
+    uv_timer_cb on_soon; /* answers what waits in `unsent` and `lines` */
     bool closing, server_open, handles_closing;
     int handles; /* uv handles not closed yet */
     void (*closed)(void *arg);
@@ -74,8 +77,6 @@ struct dm_plugin {
 
 /* registrar.c */
 int dm_registrar_open(struct dm_registration *r, devmgr_error *reterr); /* makes the server */
-/* Answers the plugin's Register call, if it waits still. `text` NULL: success. */
-void dm_registrar_answer(struct dm_plugin *p, int code, const char *text);
 
 /* plugin.c */
 void dm_plugin_start(struct dm_registration *r, const char *resource, const char *socket,
@@ -85,8 +86,13 @@ void dm_plugin_close(struct dm_plugin *p); /* no events any more; freed later */
 /* calls.c */
 void dm_calls_answer_unsent(struct dm_registration *r);
 
-/* registration.c */
-void dm_registration_soon(struct dm_registration *r); /* answers what waits in `unsent` and `lines`, later */
-void dm_registration_finish_close(
-    struct dm_registration *r); /* when closing and nothing is left; else nothing */
+/* reply.c */
+void dm_reply_refuse(struct dm_registration *r, struct dm_incoming *in, const char *resource, int code,
+                     const char *text);
+/* Answers the plugin's Register call, if it waits still. `text` NULL: success. */
+void dm_reply_plugin(struct dm_plugin *p, int code, const char *text);
+
+/* later.c */
+void dm_soon(struct dm_registration *r);         /* `on_soon`, on a turn of the loop of its own */
+void dm_finish_close(struct dm_registration *r); /* when closing and nothing is left; else nothing */
 #endif

@@ -32,7 +32,7 @@ static void free_plugin(struct dm_plugin *p) {
     struct dm_registration *r = p->r;
     dm_list_remove(&p->in_registration);
     free(p->resource), free(p->socket), free(p->why), free(p);
-    dm_registration_finish_close(r);
+    dm_finish_close(r);
 }
 
 static void on_channel_closed(void *arg) {
@@ -53,7 +53,7 @@ static void end(struct dm_plugin *p, int code, const char *text) {
         return;
     forget(p);
     p->state = DM_PLUGIN_CLOSING;
-    dm_registrar_answer(p, code, text); /* tells the owner, who may close all: p is past that */
+    dm_reply_plugin(p, code, text); /* tells the owner, who may close all: p is past that */
     if (p->channel)
         dm_channel_close(p->channel, on_channel_closed, p);
     else if (p->dial)
@@ -212,7 +212,7 @@ static void go_live(struct dm_plugin *p) {
     p->state = DM_PLUGIN_LIVE;
     p->r->registering--;
     bool one_too_many = supersede(p);
-    dm_registrar_answer(p, DM_OK, NULL);
+    dm_reply_plugin(p, DM_OK, NULL);
     p->call = dm_stream_start(p->channel, "/v1beta1.DevicePlugin/ListAndWatch", (struct dm_span){0},
                               DM_NO_TIMEOUT, on_message, on_end, p);
     if (one_too_many)

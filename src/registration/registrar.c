@@ -18,35 +18,6 @@ static bool is(struct dm_span span, const char *text) {
     return span.len == strlen(text) && !memcmp(span.data, text, span.len);
 }
 
-static void tell(struct dm_registration *r, const struct dm_incoming *in, const char *resource,
-                 const char *text) {
-    DM_CLEANUP(dm_buf_free) struct dm_buf line = {0};
-    if (r->closing)
-        return;
-    dm_buf_puts(&line, "Register by ");
-    dm_text_process(&line, (int)dm_incoming_peer(in)->pid);
-    dm_buf_printf(&line, " failed: %s", text);
-    r->events->note(r->self, resource, LOG_WARNING, line.data);
-}
-
-static void refuse(struct dm_registration *r, struct dm_incoming *in, const char *resource, int code,
-                   const char *text) {
-    const struct dm_status status = {code, text};
-    tell(r, in, resource, text);
-    dm_incoming_reply(in, &status, (struct dm_span){0});
-}
-
-void dm_registrar_answer(struct dm_plugin *p, int code, const char *text) {
-    struct dm_incoming *in = DM_MOVE(p->asker);
-    if (!in)
-        return;
-    dm_incoming_on_cancel(in, NULL, NULL);
-    if (text)
-        refuse(p->r, in, p->resource, code, text);
-    else
-        dm_incoming_reply(in, NULL, (struct dm_span){(const uint8_t *)"", 0});
-}
-
 static bool is_file_name(struct dm_span name) {
     return name.len && !memchr(name.data, '/', name.len) && !memchr(name.data, 0, name.len) &&
            !is(name, ".") && !is(name, "..") && !is(name, "kubelet.sock");
@@ -80,11 +51,11 @@ static void handle_register(void *self, struct dm_incoming *in) {
     struct dm_register m;
     devmgr_error err;
     if (r->closing) {
-        refuse(r, in, "", DM_UNAVAILABLE, "the device manager is closing");
+        dm_reply_refuse(r, in, "", DM_UNAVAILABLE, "the device manager is closing");
         return;
     }
     if (dm_convert_register(dm_incoming_request(in), &m, &err) < 0) {
-        refuse(r, in, "", DM_INVALID_ARGUMENT, err.message);
+        dm_reply_refuse(r, in, "", DM_INVALID_ARGUMENT, err.message);
         return;
     }
     DM_FREE char *resource = dm_strndup((const char *)m.resource.data, m.resource.len);
@@ -95,7 +66,7 @@ static void handle_register(void *self, struct dm_incoming *in) {
     dm_metrics_registered(&r->metrics, valid ? resource : NULL);
     int code = check(r, &m, resource, socket, &why);
     if (code)
-        refuse(r, in, subject(&m, resource), code, why.data);
+        dm_reply_refuse(r, in, subject(&m, resource), code, why.data);
     else
         dm_plugin_start(r, resource, socket, in);
 }

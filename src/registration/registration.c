@@ -23,11 +23,7 @@ static void on_soon(uv_timer_t *timer) {
         free(line->text), free(line);
     }
     dm_calls_answer_unsent(r);
-    dm_registration_finish_close(r);
-}
-
-void dm_registration_soon(struct dm_registration *r) {
-    uv_timer_start(&r->soon, on_soon, 0, 0);
+    dm_finish_close(r);
 }
 
 static void log_later(void *arg, int level, const char *text) {
@@ -35,7 +31,7 @@ static void log_later(void *arg, int level, const char *text) {
     struct line *line = DM_NEW(struct line);
     line->level = level, line->text = dm_strdup(text);
     dm_list_append(&r->lines, &line->node);
-    dm_registration_soon(r);
+    dm_soon(r);
 }
 
 /* ---- new, serve -------------------------------------------------------------------------------------------------- */
@@ -48,8 +44,13 @@ int dm_registration_new(struct dm_rpc *rpc, const struct dm_settings *settings,
     if (bad < 0)
         return bad;
     struct dm_registration *r = DM_NEW(struct dm_registration);
-    *r = (struct dm_registration){
-        .rpc = rpc, .settings = settings, .events = events, .self = self, .folder = folder, .handles = 2};
+    *r = (struct dm_registration){.rpc = rpc,
+                                  .settings = settings,
+                                  .events = events,
+                                  .self = self,
+                                  .folder = folder,
+                                  .on_soon = on_soon,
+                                  .handles = 2};
     r->metrics.max = settings->max_resources;
     dm_list_init(&r->plugins), dm_list_init(&r->calls);
     dm_list_init(&r->unsent), dm_list_init(&r->lines);
@@ -149,33 +150,10 @@ static void on_look(uv_timer_t *timer) {
 
 /* ---- close --------------------------------------------------------------------------------------------------------- */
 
-static void on_handle_closed(uv_handle_t *handle) {
-    struct dm_registration *r = handle->data;
-    if (--r->handles > 0)
-        return;
-    void (*closed)(void *arg) = r->closed;
-    void *arg = r->closed_arg;
-    dm_folder_free(r->folder); /* the lock */
-    dm_map_free(&r->current);
-    dm_metrics_free(&r->metrics);
-    free(r);
-    if (closed)
-        closed(arg);
-}
-
-void dm_registration_finish_close(struct dm_registration *r) {
-    if (!r->closing || r->handles_closing || r->server_open || !dm_list_empty(&r->plugins) ||
-        !dm_list_empty(&r->calls) || !dm_list_empty(&r->unsent) || !dm_list_empty(&r->lines))
-        return;
-    r->handles_closing = true;
-    uv_close((uv_handle_t *)&r->watch, on_handle_closed);
-    uv_close((uv_handle_t *)&r->soon, on_handle_closed);
-}
-
 static void on_server_closed(void *arg) {
     struct dm_registration *r = arg;
     r->server_open = false;
-    dm_registration_finish_close(r);
+    dm_finish_close(r);
 }
 
 void dm_registration_close(struct dm_registration *r, void (*closed)(void *arg), void *arg) {
@@ -189,5 +167,5 @@ void dm_registration_close(struct dm_registration *r, void (*closed)(void *arg),
     dm_plugin_close(p);
     if (r->server)
         dm_server_close(r->server, on_server_closed, r);
-    dm_registration_soon(r); /* at the earliest there it ends: never inside this call */
+    dm_soon(r); /* at the earliest there it ends: never inside this call */
 }
