@@ -1,13 +1,11 @@
-/* main.c -- devmgr-fakeplugin: a device plugin made of options. Options, start, signals, end.
+/* main.c -- devmgr-fakeplugin: a device plugin made of options. Here: the options.
  *
  * plugin.h shows the parts. The man page, share/man/devmgr-fakeplugin.1, is the contract. */
 #include "base/args.h"
 #include "base/mem.h"
 #include "plugin.h"
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 static const struct dm_option options[] = {
     {"root", "DIR", "plugins live in DIR/device-plugins (/var/lib/kubelet)", .alias = "root-dir",
@@ -30,7 +28,7 @@ static const struct dm_option options[] = {
     {NULL}};
 static const struct dm_option_group groups[] = {{"Options", options}, {NULL, NULL}};
 static const struct dm_usage usage = {
-    .program = "devmgr-fakeplugin",
+    .program = FP_PROGRAM,
     .synopsis = "[--root DIR] --resource R [--devices N] [--numa K] [--socket NAME] [--prestart] "
                 "[--preferred first|last|none|error] [--latency D] [--answer FILE] [--fault RPC:WHAT[@N]]... "
                 "[--manual]",
@@ -41,31 +39,6 @@ static const struct dm_usage usage = {
     .example = "devmgr-fakeplugin --root /tmp/node --resource example.com/gpu --devices 4 --numa 2 "
                "--preferred first\n"
                "devmgr-fakeplugin --root /tmp/node --resource example.com/slow --fault allocate:delay=30s@2"};
-
-/* ---- small things everybody needs ------------------------------------------------------------------------------- */
-
-void fp_say(json_t *event) {
-    DM_FREE char *text = json_dumps(event, JSON_COMPACT);
-    json_decref(event);
-    printf("%s\n", text ? text : "{\"event\":\"error\",\"err\":\"not printable\"}");
-    fflush(stdout);
-}
-
-void fp_complain(const char *what, const char *why) {
-    fprintf(stderr, "%s: %s%s%s\n", usage.program, what ? what : "", what ? ": " : "", why);
-}
-
-void fp_die(void) {
-    kill(getpid(), SIGKILL);
-    for (;;)
-        pause();
-}
-
-uint64_t fp_now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* ---- options ---------------------------------------------------------------------------------------------------- */
 
@@ -135,91 +108,6 @@ static int read_answer(const struct dm_args *args, struct fp_answer *answer, dev
     return 0;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------------- */
-
-void fp_hold(struct fp_plugin *p) {
-    p->holds++;
-}
-
-void fp_drop(struct fp_plugin *p) {
-    if (--p->holds == 0 && p->rpc)
-        dm_rpc_release(DM_MOVE(p->rpc), NULL, NULL);
-}
-
-void fp_end(struct fp_plugin *p) {
-    uv_handle_t *const handles[] = {(uv_handle_t *)&p->tick, (uv_handle_t *)&p->again,
-                                    (uv_handle_t *)&p->terminate, (uv_handle_t *)&p->interrupt};
-    if (p->ending)
-        return;
-    p->ending = true;
-    for (size_t i = 0; i < DM_COUNT(handles); i++)
-        uv_close(handles[i], NULL);
-    fp_commands_stop(p);
-    fp_enrol_stop(p);
-    fp_service_unlink(p);
-    fp_service_stop(p);
-    fp_drop(p);
-}
-
-static void on_signal(uv_signal_t *handle, int number) {
-    (void)number;
-    fp_end(handle->data);
-}
-
-static void init_loop(struct fp_plugin *p) {
-    uv_loop_init(&p->loop);
-    uv_timer_init(&p->loop, &p->tick);
-    uv_timer_init(&p->loop, &p->again);
-    uv_signal_init(&p->loop, &p->terminate);
-    uv_signal_init(&p->loop, &p->interrupt);
-    p->tick.data = p->again.data = p->terminate.data = p->interrupt.data = p;
-    uv_signal_start(&p->terminate, on_signal, SIGTERM);
-    uv_signal_start(&p->interrupt, on_signal, SIGINT);
-    uv_unref((uv_handle_t *)&p->terminate); /* a signal alone is no reason to stay */
-    uv_unref((uv_handle_t *)&p->interrupt);
-}
-
-static int start(struct fp_plugin *p, devmgr_error *reterr) {
-    int r = dm_rpc_acquire(&p->loop, &p->rpc, reterr);
-    if (r < 0)
-        return r;
-    if ((r = fp_service_start(p, reterr)) < 0) {
-        if (r == -ENOENT)
-            dm_error_set(reterr, r, "%s: no such folder; start devmgrd first, or give another --root",
-                         p->config.folder);
-        return r;
-    }
-    fp_say(json_pack("{s:s}", "event", "listening"));
-    if (p->config.manual)
-        fp_commands_start(p);
-    else
-        fp_watch_start(p);
-    return 0;
-}
-
-/* Runs until the end. The exit code. */
-static int run(struct fp_plugin *p) {
-    devmgr_error err;
-    p->path = dm_printf("%s/%s", p->config.folder, p->config.socket);
-    p->kubelet = dm_printf("%s/kubelet.sock", p->config.folder);
-    p->mute_fd = -1;
-    dm_list_init(&p->calls);
-    fp_devices_init(&p->devices, p->config.devices, p->config.numa);
-    init_loop(p);
-    fp_hold(p);
-    if (start(p, &err) < 0) {
-        fp_complain(NULL, err.message);
-        p->failure = 1;
-        fp_end(p);
-    }
-    uv_run(&p->loop, UV_RUN_DEFAULT);
-    uv_loop_close(&p->loop);
-    fp_devices_free(&p->devices);
-    json_decref(p->log);
-    free(p->path), free(p->kubelet), free(p->last_failure);
-    return p->failure;
-}
-
 int main(int argc, char **argv) {
     static struct fp_plugin plugin;
     DM_CLEANUP(dm_args_free) struct dm_args args = {0};
@@ -234,7 +122,7 @@ int main(int argc, char **argv) {
     if (r == 0)
         r = read_answer(&args, &plugin.answer, &err);
     if (r == 0)
-        code = run(&plugin);
+        code = fp_run(&plugin);
     if (r < 0)
         fp_complain(NULL, err.message), code = 2;
     fp_faults_clear(&plugin.faults);

@@ -1,6 +1,7 @@
 /* plugin.h -- the running plugin: its parts, and how they are started and ended.
  *
- *   main      options, signals                    watch     polls both sockets: make ours again, register again
+ *   main      options                             life      start, end, signals
+ *   common    what all of these need              watch     polls both sockets: make ours again, register again
  *   service   serves the DevicePlugin service     commands  --manual: lines on stdin
  *   enrol     calls Register on kubelet.sock      answer, devices, faults, wire: what is said; no I/O
  *
@@ -19,6 +20,8 @@
 #include <time.h>
 #include <uv.h>
 
+#define FP_PROGRAM "devmgr-fakeplugin"
+
 struct fp_config {
     const char *resource;
     char *folder, *socket; /* ROOT/device-plugins; file name in there */
@@ -35,8 +38,6 @@ struct fp_identity {
     ino_t inode;
     struct timespec made; /* inode numbers are used again; a socket's mtime is when it was bound */
 };
-struct fp_identity fp_identify(const char *path);
-bool fp_identity_same(const struct fp_identity *a, const struct fp_identity *b);
 
 struct fp_plugin {
     struct fp_config config;
@@ -47,6 +48,7 @@ struct fp_plugin {
     uv_loop_t loop;
     struct dm_rpc *rpc;
     int holds;
+    void (*stop)(struct fp_plugin *p); /* life.c: all parts */
     bool ending;
     int failure; /* exit code */
     /* service */
@@ -70,7 +72,10 @@ struct fp_plugin {
     uv_signal_t terminate, interrupt;
 };
 
-/* main */
+/* life */
+int fp_run(struct fp_plugin *p); /* until the end; the exit code */
+
+/* common */
 void fp_hold(struct fp_plugin *p);
 void fp_drop(struct fp_plugin *p);
 void fp_end(struct fp_plugin *p);                    /* stops everything; twice is harmless */
@@ -78,6 +83,8 @@ void fp_say(json_t *event);                          /* one line on stdout; stea
 void fp_complain(const char *what, const char *why); /* one line on stderr */
 void fp_die(void) __attribute__((noreturn));         /* as if killed from outside */
 uint64_t fp_now_ns(void);                            /* CLOCK_MONOTONIC */
+struct fp_identity fp_identify(const char *path);
+bool fp_identity_same(const struct fp_identity *a, const struct fp_identity *b);
 
 /* service */
 int fp_service_start(struct fp_plugin *p, devmgr_error *reterr);

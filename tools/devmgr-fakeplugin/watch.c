@@ -4,21 +4,8 @@
  * (when our socket is gone) and to register again. Looking beats inotify here: it also sees a folder that was replaced. */
 #include "base/mem.h"
 #include "plugin.h"
-#include <sys/stat.h>
 
 enum { TICK_MS = 50 };
-
-struct fp_identity fp_identify(const char *path) {
-    struct stat st;
-    if (lstat(path, &st) < 0)
-        return (struct fp_identity){0};
-    return (struct fp_identity){true, st.st_dev, st.st_ino, st.st_mtim};
-}
-
-bool fp_identity_same(const struct fp_identity *a, const struct fp_identity *b) {
-    return a->there == b->there && a->device == b->device && a->inode == b->inode &&
-           a->made.tv_sec == b->made.tv_sec && a->made.tv_nsec == b->made.tv_nsec;
-}
 
 /* Our socket: there and ours? Makes it again when it is gone; *remade then. */
 static bool keep_socket(struct fp_plugin *p, bool *remade) {
