@@ -75,7 +75,7 @@ TEST(what_has_no_meaning_is_refused) {
 
 /* ---- lists ------------------------------------------------------------------------------------------------------ */
 
-/* "id:Health@node,..." of a list */
+/* "id:Health@node,node ..." of a list; "@" alone: a topology without nodes */
 static const char *listed(const struct fp_devices *d, enum fp_what shape, size_t turn) {
     static char out[512];
     struct dm_buf bytes = {0};
@@ -91,7 +91,10 @@ static const char *listed(const struct fp_devices *d, enum fp_what shape, size_t
                                (const char *)device->id.data, (int)device->health.len,
                                (const char *)device->health.data);
         if (device->topology)
-            at += (size_t)snprintf(out + at, sizeof out - at, "@%d", (int)device->topology->nodes[0]->id);
+            at += (size_t)snprintf(out + at, sizeof out - at, "@");
+        for (size_t k = 0; device->topology && k < device->topology->n_nodes; k++)
+            at += (size_t)snprintf(out + at, sizeof out - at, "%s%d", k ? "," : "",
+                                   (int)device->topology->nodes[k]->id);
     }
     v1beta1__list_and_watch_response__free_unpacked(list, NULL);
     dm_buf_free(&bytes);
@@ -110,6 +113,53 @@ TEST(lists_are_what_the_commands_made_of_the_devices) {
     fp_devices_flap(&d, 1);
     CHECK_STR(listed(&d, FP_NOTHING, 0), "dev-00000:Unhealthy@0 dev-00001:Healthy@1 dev-00002:Healthy@0");
     CHECK_INT(fp_devices_health(&d, "*", "Healthy"), 0);
+    fp_devices_free(&d);
+}
+
+/* "" or why not */
+static const char *give(struct fp_devices *d, const char *json) {
+    static devmgr_error err;
+    json_t *list = json_loads(json, 0, NULL);
+    err.message[0] = 0;
+    fp_devices_give(d, list, &err);
+    json_decref(list);
+    return err.message;
+}
+
+TEST(devices_can_be_given_one_by_one) {
+    struct fp_devices d;
+    fp_devices_init(&d, 3, 2);
+    CHECK_STR(give(&d, "[{\"id\":\"b\",\"numa\":[1,-1,64]},{\"id\":\"a\",\"health\":\"Odd\"},"
+                       "{\"id\":\"c\",\"topology\":true}]"),
+              "");
+    CHECK_STR(listed(&d, FP_NOTHING, 0), "b:Healthy@1,-1,64 a:Odd c:Healthy@");
+    CHECK_INT(fp_devices_health(&d, "c", "Unhealthy"), 0);
+    CHECK_STR(listed(&d, FP_REPEAT, 2), "c:Unhealthy@ b:Healthy@1,-1,64 a:Odd");
+    CHECK_STR(give(&d, "[]"), "");
+    CHECK_STR(listed(&d, FP_NOTHING, 0), "");
+    CHECK_STR(give(&d, "[{\"id\":\"x\",\"numa\":[0]}]"), "");
+    fp_devices_resize(&d, 2);
+    CHECK_STR(listed(&d, FP_NOTHING, 0), "dev-00000:Healthy@0 dev-00001:Healthy@1");
+    fp_devices_free(&d);
+}
+
+TEST(a_device_that_cannot_be_given_changes_nothing) {
+    static const char *const bad[] = {"{}",
+                                      "[1]",
+                                      "[{\"id\":1}]",
+                                      "[{\"health\":\"Healthy\"}]",
+                                      "[{\"id\":\"a\",\"numa\":1}]",
+                                      "[{\"id\":\"a\",\"numa\":[\"0\"]}]",
+                                      "[{\"id\":\"a\"},{\"id\":\"b\",\"nodes\":[0]}]"};
+    struct fp_devices d;
+    fp_devices_init(&d, 1, 0);
+    EACH(json, bad) {
+        if (!*give(&d, *json))
+            CHECK_STR("accepted", *json);
+    }
+    CHECK_STR(give(&d, "[{\"id\":\"a\"},{\"id\":\"b\",\"numa\":[0.5]}]"),
+              "device 1: numa must be a list of numbers");
+    CHECK_STR(listed(&d, FP_NOTHING, 0), "dev-00000:Healthy");
     fp_devices_free(&d);
 }
 

@@ -9,7 +9,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ARGS_MAX = 3, QUEUE_BYTES = 4 << 20, STORM_WAIT_MS = 1 };
+enum {
+    ARGS_MAX = 3,
+    REST = -1, /* one argument, all that is left of the line */
+    QUEUE_BYTES = 4 << 20,
+    STORM_WAIT_MS = 1
+};
+
+#define BLANKS " \t\r"
 
 struct fp_commands {
     struct fp_plugin *plugin;
@@ -86,6 +93,19 @@ static void run_health(struct fp_commands *c, char **args) {
         reply_error(args[0], "no such device");
     else
         send_present(c);
+}
+
+static void run_devices(struct fp_commands *c, char **args) {
+    json_error_t why;
+    devmgr_error err;
+    json_t *list = json_loads(args[0], 0, &why);
+    if (!list)
+        reply_error("devices", why.text);
+    else if (fp_devices_give(&c->plugin->devices, list, &err) < 0)
+        reply_error("devices", err.message);
+    else
+        send_present(c);
+    json_decref(list);
 }
 
 static void run_fault(struct fp_commands *c, char **args) {
@@ -174,7 +194,7 @@ static void run_storm(struct fp_commands *c, char **args) {
 
 static const struct command {
     const char *name;
-    size_t n_args;
+    int n_args;
     void (*run)(struct fp_commands *c, char **args);
     const char *usage;
 } commands[] = {
@@ -186,29 +206,48 @@ static const struct command {
     {"relisten", 0, run_relisten, "relisten"},
     {"health", 2, run_health, "health ID WORD"},
     {"list", 1, run_list, "list N"},
+    {"devices", REST, run_devices, "devices JSON"},
     {"fault", 1, run_fault, "fault SPEC"},
     {"die", 0, run_die, "die"},
     {"quit", 0, run_quit, "quit"},
 };
 
-static void run_line(struct fp_commands *c, char *line) {
-    char *args[ARGS_MAX + 1] = {0}, *save, *name = strtok_r(line, " \t\r", &save);
-    size_t n = 0;
-    for (char *word; name && (word = strtok_r(NULL, " \t\r", &save));)
+static const struct command *find_command(const char *name) {
+    for (size_t i = 0; i < DM_COUNT(commands); i++)
+        if (!strcmp(commands[i].name, name))
+            return &commands[i];
+    return NULL;
+}
+
+/* How many words there are; the first ARGS_MAX of them, or with REST the line as it is. */
+static int split(int how, char *rest, char **args) {
+    int n = 0;
+    char *save;
+    if (how == REST) {
+        args[0] = rest + strspn(rest, BLANKS);
+        return *args[0] ? REST : 0;
+    }
+    for (char *word = strtok_r(rest, BLANKS, &save); word; word = strtok_r(NULL, BLANKS, &save))
         if (n++ < ARGS_MAX)
             args[n - 1] = word;
-    if (!name)
+    return n;
+}
+
+static void run_line(struct fp_commands *c, char *line) {
+    char *args[ARGS_MAX + 1] = {0}, *name = line + strspn(line, BLANKS), *rest = name + strcspn(name, BLANKS);
+    if (*rest)
+        *rest++ = 0;
+    if (!*name)
         return;
-    for (const struct command *command = commands; command < commands + DM_COUNT(commands); command++)
-        if (!strcmp(command->name, name)) {
-            if (n == command->n_args)
-                command->run(c, args);
-            else
-                reply_error(name, command->usage);
-            return;
-        }
-    DM_FREE char *text = dm_printf("unknown command %s", name);
-    fp_say(json_pack("{s:s, s:s}", "event", "error", "err", text));
+    const struct command *command = find_command(name);
+    if (command && split(command->n_args, rest, args) == command->n_args) {
+        command->run(c, args);
+    } else if (command) {
+        reply_error(name, command->usage);
+    } else {
+        DM_FREE char *text = dm_printf("unknown command %s", name);
+        fp_say(json_pack("{s:s, s:s}", "event", "error", "err", text));
+    }
 }
 
 /* ---- stdin ------------------------------------------------------------------------------------------------------ */
