@@ -9,7 +9,8 @@
 #   make lint       format, include rules, ...   make format    clang-format in place
 #   make contract   the kubelet's behaviours one by one: which test proves each, or why we differ
 #   make contract-check   breaks them one by one: does a test notice?
-#   make check-vectors VECTORS=  answers recordings of the kubelet's Topology Manager and compares: file or folder
+#   make check-vectors VECTORS=  answers recordings of the kubelet's Topology Manager and compares: file or folder;
+#                   DAEMON=1: the admissions among them through devmgrd, with plugins on sockets
 #   make check-checkpoints DIR=  reads checkpoints beside which the kubelet's reading lies, and compares
 #   make interop    the real kubelet's code and plugins beside ours (Go)
 #   make bench      measurements                 make deps      install what building needs and is missing
@@ -146,8 +147,8 @@ check: all $(TESTS) $(MODEL) $(EXAMPLES) $(REPLAYS) $(CORPORA) $(if $(SAN),,stag
 	@tests/run $(TESTS) $(MODEL) $(REPLAYS) $(CORPORA) $(SCRIPTS)
 model: $(MODEL)
 	@TEST_TIMEOUT=1800 tests/run $(MODEL)
-check-vectors: $(BUILD)/tests/vectors/topology
-	@$< $(or $(VECTORS),tests/data/topology)
+check-vectors: $(if $(DAEMON),$(BUILD)/devmgrd $(BUILD)/devmgr-fakeplugin,$(BUILD)/tests/vectors/topology)
+	@$(if $(DAEMON),VECTORS=$(or $(VECTORS),tests/data/topology) tests/scenarios/topology_vectors.py,$< $(or $(VECTORS),tests/data/topology))
 contract: all $(TESTS)
 	@tests/run $$(tools/contract --programs) >$(BUILD)/contract.log 2>&1 || { cat $(BUILD)/contract.log; echo; }
 	@tools/contract

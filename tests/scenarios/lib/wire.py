@@ -37,6 +37,48 @@ def field(number, value):
     return varint(number << 3 | 2) + varint(len(data)) + data
 
 
+def read(data):
+    """A message's fields: number -> values in order; integers as they are, the rest as bytes. No groups."""
+    out, at = {}, 0
+
+    def number():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte, at = data[at], at + 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while at < len(data):
+        key = number()
+        size = {0: 0, 1: 8, 5: 4}.get(key & 7)
+        if size is None:
+            size = number()
+        value, at = (number(), at) if key & 7 == 0 else (data[at : at + size], at + size)
+        out.setdefault(key >> 3, []).append(value)
+    return out
+
+
+def numbers(values):
+    """A repeated integer, packed or not."""
+    out = []
+    for value in values:
+        if isinstance(value, int):
+            out.append(value)
+            continue
+        packed = 0
+        shift = 0
+        for byte in value:
+            packed |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                out.append(packed)
+                packed = shift = 0
+    return out
+
+
 def device(name, *nodes, health="Healthy"):
     """One Device of a ListAndWatchResponse."""
     topology = field(3, b"".join(field(1, field(1, node)) for node in nodes)) if nodes else b""
@@ -59,6 +101,16 @@ def _literal(name, value):
 def message(data):
     """As gRPC frames it."""
     return b"\0" + struct.pack(">I", len(data)) + data
+
+
+def messages(data):
+    """What is in a block of them."""
+    out = []
+    while data:
+        size = int.from_bytes(data[1:5], "big")
+        out.append(data[5 : 5 + size])
+        data = data[5 + size :]
+    return out
 
 
 class Connection:
