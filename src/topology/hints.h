@@ -1,13 +1,13 @@
 /* hints.h -- which NUMA node sets could serve a request for devices of one resource.
  *
- * Cost: devices are counted in groups of equal nodes (there are few), so one set costs O(groups). Sets are enumerated
- * by size; sizes at which even the richest nodes do not suffice are passed over whole. With k nodes that bear devices
- * at most 2^k - 1 sets are looked at, and never more than DM_HINT_BUDGET: beyond, the list is marked not exhaustive. */
+ * Cost: devices are counted in groups of equal nodes. With k nodes that bear devices, k up to DM_HINT_TABLE, the counts of
+ * all 2^k sets are made at once, O(k * 2^k + groups); with more one set costs O(groups). Sets are looked at by size, from
+ * the least size for which the richest nodes have enough; after DM_HINT_BUDGET steps the list is marked not exhaustive. */
 #ifndef DM_TOPOLOGY_HINTS_H
 #define DM_TOPOLOGY_HINTS_H
 #include "topology/numa.h"
 
-enum { DM_HINT_BUDGET = 1 << 17 };
+enum { DM_HINT_TABLE = 16, DM_HINT_BUDGET = 1 << 19 };
 
 enum dm_hints_kind {
     DM_HINTS_ANY,        /* no preference (the kubelet's nil list) */
@@ -19,11 +19,12 @@ struct dm_hint {
     bool any; /* no mask: no preference, mask is 0 */
     bool preferred;
 };
+/* The hints: by size, then in the order of the nodes; where not all sets were looked at, up to two more of any size. */
 struct dm_hints { /* zero-initialise; dm_hints_free */
     enum dm_hints_kind kind;
     bool exhaustive;
     size_t n, cap;
-    struct dm_hint *hints; /* by size, then in the order of the nodes */
+    struct dm_hint *hints;
 };
 
 /* Devices that lie on the same nodes. */

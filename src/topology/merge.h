@@ -1,14 +1,11 @@
 /* merge.h -- from every resource's hints to one node set: the Topology Manager's decision, without its product.
  *
- * Cost: lists are folded one after the other. With k nodes that any hint names, a fold is O(k * 2^k) for k up to
- * DM_MERGE_DENSE, whatever the lengths of the lists; beyond, it is the product of distinct sets, at most
- * DM_MERGE_BUDGET steps, then the result is marked not exhaustive. */
+ * Cost: lists are folded one after the other. For a preferred result, sorting the preferred masks; else what family.h
+ * says, after which the result is marked not exhaustive: then it is a good one, perhaps not the kubelet's. */
 #ifndef DM_TOPOLOGY_MERGE_H
 #define DM_TOPOLOGY_MERGE_H
 #include "topology/hints.h"
 #include "topology/policy.h"
-
-enum { DM_MERGE_DENSE = 16, DM_MERGE_BUDGET = 1 << 26 };
 
 struct dm_affinity {
     bool any; /* no mask: no preference; mask is 0 */

@@ -331,7 +331,7 @@ TEST(a_decision_of_the_callers_own_overrides_and_is_a_wish) {
 
 /* ---- nodes that change ------------------------------------------------------------------------------------------------- */
 
-TEST(a_node_that_disappears_from_a_live_plugins_list_is_no_choice_any_more) {
+TEST(DEV_01_TOPO_01_06_07_a_node_that_disappears_from_a_live_plugins_list_is_no_choice_any_more) {
     struct rig *g = machine("restricted", "container");
     rig_plugin(g, GPU, "g0@0 g1@1", "");
     rig_admit(g, "a", "main x.y/gpu=1");
@@ -346,7 +346,7 @@ TEST(a_node_that_disappears_from_a_live_plugins_list_is_no_choice_any_more) {
     rig_free(g);
 }
 
-TEST(a_device_that_moves_to_another_node_counts_there) {
+TEST(DEV_01_TOPO_07_a_device_that_moves_to_another_node_counts_there) {
     struct rig *g = machine("restricted", "container");
     rig_plugin(g, GPU, "g0@0 g1@1", "");
     rig_list(g, GPU, "g0@1 g1@1");
@@ -399,6 +399,16 @@ TEST(hints_for_a_topology_manager_of_the_callers_own) {
     rig_admit(g, "p", "main x.y/gpu=1");
     CHECK_STR(hints(g, "p", "main x.y/gpu=1", "main"), "x.y/gpu 0+; x.y/gpu 0,1"); /* TOPO-10 */
     CHECK_STR(hints(g, "p", "main x.y/gpu=2", "main"), "x.y/gpu impossible");      /* TOPO-11 */
+    rig_free(g);
+}
+
+TEST(TOPO_08_where_only_unknown_nodes_are_told_all_of_the_machine_are_looked_at) {
+    struct rig *g = machine("none", "container");
+    rig_plugin(g, GPU, "g0@5 g1@63", "");
+    CHECK_STR(hints(g, "p", "main x.y/gpu=0", "main"), "x.y/gpu 0+; x.y/gpu 1+; x.y/gpu 0,1");
+    CHECK_STR(hints(g, "p", "main x.y/gpu=1", "main"), "x.y/gpu impossible"); /* none of them is on a node */
+    rig_list(g, GPU, "g0@1 g1@63");
+    CHECK_STR(hints(g, "p", "main x.y/gpu=1", "main"), "x.y/gpu 1+");
     rig_free(g);
 }
 

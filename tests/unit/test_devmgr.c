@@ -299,3 +299,55 @@ TEST(words_for_numbers_are_those_of_the_documents) {
     CHECK_STR(devmgr_error_name(-ENOENT), "ENOENT");
     CHECK_STR(devmgr_error_name(DEVMGR_EBUSY), "DEVMGR_EBUSY");
 }
+
+static int no_hints(void *arg, const char *uid, const char *container, devmgr_hint_cb add, void *add_arg) {
+    (void)uid, (void)container, (void)add, (void)add_arg;
+    ++*(int *)arg;
+    return 0;
+}
+
+static int see_hint(void *arg, const devmgr_hint *hint) {
+    (void)hint;
+    ++*(int *)arg;
+    return 0;
+}
+
+TEST(a_hint_provider_joins_and_a_policy_is_taken_from_the_settings) {
+    struct world w = {0};
+    int asked = 0, seen = 0;
+    devmgr_provider p = {sizeof p, &asked, no_hints, NULL, NULL}, small = {8, NULL, NULL, NULL, NULL};
+    devmgr_error err;
+    world_open(&w);
+    world_close(&w);
+    CHECK_INT(devmgr_config_set(w.config, "topology-policy", "best-effort", &err), 0);
+    CHECK_INT(devmgr_config_set(w.config, "numa", "0;1", &err), 0);
+    world_open(&w);
+    CHECK_INT(devmgr_add_provider(w.m, &small), DEVMGR_EINVALID);
+    CHECK_INT(devmgr_add_provider(w.m, &p), 0);
+    CHECK_INT(admit(&w, "p1", NULL, 0), 0);
+    until(&w, &w.admitted, 1);
+    CHECK_INT(w.verdict, DEVMGR_ADMITTED);
+    CHECK_INT(asked, 1);
+    devmgr_pod *pod = devmgr_pod_new("p2", NULL, "p2");
+    CHECK_INT(devmgr_pod_container(pod, "main", DEVMGR_APP), 0);
+    CHECK_INT(devmgr_hints(w.m, pod, "main", see_hint, &seen), 0);
+    CHECK_INT(devmgr_hints(w.m, pod, "other", see_hint, &seen), -ENOENT);
+    CHECK_INT(seen, 0); /* it asks for no device */
+    devmgr_pod_free(pod);
+    world_close(&w);
+    world_end(&w);
+}
+
+TEST(a_policy_that_the_machine_cannot_have_does_not_open) {
+    devmgr_config *c = devmgr_config_new();
+    devmgr_error err;
+    devmgr *m;
+    uv_loop_t loop;
+    uv_loop_init(&loop);
+    CHECK_INT(devmgr_config_set(c, "topology-policy", "strictest", &err), 0);
+    CHECK_INT(devmgr_open(&loop, c, NULL, NULL, &m, &err), DEVMGR_EINVALID);
+    CHECK(strstr(err.message, "unknown policy: \"strictest\""));
+    CHECK_INT(devmgr_config_check(c, &err), DEVMGR_EINVALID);
+    devmgr_config_free(c);
+    CHECK_INT(uv_loop_close(&loop), 0);
+}

@@ -87,7 +87,7 @@ static void put_nodes(struct dm_buf *m, const int64_t *ids, size_t n) {
     put_message(m, 1, &device);
 }
 
-TEST(numa_ids_are_normalised_where_they_come_in) {
+TEST(TOPO_06_08_W17_negative_and_unknown_numa_ids_are_normalised_where_they_come_in) {
     static const struct {
         size_t n;
         int64_t ids[3];

@@ -105,15 +105,15 @@ static struct dm_affinity plain_merge(const struct dm_topology *t, const struct 
         struct dm_hint any = {.any = true, .preferred = lists[i].kind == DM_HINTS_ANY};
         const struct dm_hint *h = lists[i].kind == DM_HINTS_LIST ? lists[i].hints : &any;
         size_t len = lists[i].kind == DM_HINTS_LIST ? lists[i].n : 1;
-        uint64_t least = 0;
+        int least = 65;
         for (size_t k = 0; k < len; k++)
             if (!single || (h[k].preferred && (h[k].any || __builtin_popcountll(h[k].mask) == 1))) {
                 dm_hints_add(&filtered[i], h[k]);
-                if (!h[k].any && (!least || dm_numa_narrower(h[k].mask, least)))
-                    least = h[k].mask;
+                if (!h[k].any && __builtin_popcountll(h[k].mask) < least)
+                    least = __builtin_popcountll(h[k].mask);
             }
-        if (__builtin_popcountll(least) > target)
-            target = __builtin_popcountll(least);
+        if (least < 65 && least > target)
+            target = least;
         empty |= !filtered[i].n;
     }
     for (bool more = !empty; more;) {
@@ -150,38 +150,51 @@ static struct dm_hints random_list(size_t nodes) {
     struct dm_hints h = {.exhaustive = true,
                          .kind = (enum dm_hints_kind)(draw(10) < 8 ? DM_HINTS_LIST : draw(2))};
     size_t n = h.kind == DM_HINTS_LIST ? 1 + draw(7) : 0;
+    uint64_t some = draw(UINT64_C(1) << (nodes < 30 ? nodes : 30)); /* hints of one list are alike */
     for (size_t i = 0; i < n; i++) {
-        uint64_t mask = 1 + draw((UINT64_C(1) << nodes) - 1);
+        uint64_t mask = (1 + draw((UINT64_C(1) << (nodes < 30 ? nodes : 30)) - 1))
+                        << (nodes > 30 ? draw(nodes - 30) : 0);
+        if (!draw(3) && some)
+            mask = some;
         dm_hints_add(&h, (struct dm_hint){.mask = draw(12) ? mask << draw(2) : 0, .preferred = draw(3) > 0});
-        h.hints[i].any = !h.hints[i].mask;
+        h.hints[i].any = !h.hints[i].mask && draw(4); /* an embedder may name no node at all */
     }
     return h;
 }
 
-TEST(TOPO_17_to_22_folding_finds_what_the_product_finds_on_random_lists) {
-    for (int round = 0; round < 120000; round++) {
-        struct dm_topology t = {.policy = (enum dm_policy)(1 + draw(3)), .prefer_closest = draw(2)};
-        struct dm_hints lists[4];
-        size_t n = draw(5), nodes = 1 + draw(6);
-        for (size_t i = 0; i < nodes; i++) {
-            t.numa.ids[t.numa.n++] = (uint8_t)i;
-            t.numa.all |= UINT64_C(1) << i;
-            for (size_t k = 0; k < nodes; k++)
-                t.numa.distance[i][k] = i == k ? 10 : (uint32_t)(11 + draw(4));
-        }
-        for (size_t i = 0; i < n; i++)
-            lists[i] = random_list(nodes);
-        struct dm_affinity a = dm_topology_merge(&t, lists, n), b = plain_merge(&t, lists, n);
-        DM_FREE char *got = show_affinity(&a), *want = show_affinity(&b);
-        if (strcmp(got, want))
-            for (size_t i = 0; i < n; i++) {
-                DM_FREE char *list = show_hints(&lists[i]);
-                printf("# round %d, %s, list %zu: %s\n", round, dm_policy_name(t.policy), i, list);
-            }
-        CHECK_STR(got, want);
-        for (size_t i = 0; i < n; i++)
-            dm_hints_free(&lists[i]);
+static void compare_random(int round, size_t most_nodes) {
+    struct dm_topology t = {.policy = (enum dm_policy)(1 + draw(3)), .prefer_closest = draw(2)};
+    struct dm_hints lists[4] = {{0}};
+    size_t n = draw(5), nodes = 1 + draw(most_nodes);
+    for (size_t i = 0; i < nodes; i++) {
+        t.numa.ids[t.numa.n++] = (uint8_t)i;
+        t.numa.all |= UINT64_C(1) << i;
+        for (size_t k = 0; k < nodes; k++)
+            t.numa.distance[i][k] = i == k ? 10 : (uint32_t)(11 + draw(4));
     }
+    for (size_t i = 0; i < n; i++)
+        lists[i] = random_list(nodes);
+    struct dm_affinity a = dm_topology_merge(&t, lists, n), b = plain_merge(&t, lists, n);
+    DM_FREE char *got = show_affinity(&a), *want = show_affinity(&b);
+    if (strcmp(got, want))
+        for (size_t i = 0; i < n; i++) {
+            DM_FREE char *list = show_hints(&lists[i]);
+            printf("# round %d, %s, list %zu: %s\n", round, dm_policy_name(t.policy), i, list);
+        }
+    CHECK_INT(a.exhaustive, 1);
+    CHECK_STR(got, want);
+    for (size_t i = 0; i < n; i++)
+        dm_hints_free(&lists[i]);
+}
+
+TEST(TOPO_17_to_22_folding_finds_what_the_product_finds_on_random_lists) {
+    for (int round = 0; round < 120000; round++)
+        compare_random(round, 6);
+}
+
+TEST(folding_finds_it_as_well_on_machines_of_up_to_64_nodes) {
+    for (int round = 0; round < 20000; round++)
+        compare_random(round, 63);
 }
 
 TEST(a_machine_of_36_nodes_merges_exactly_when_few_of_them_bear_devices) {
@@ -203,5 +216,21 @@ TEST(a_machine_of_36_nodes_merges_exactly_when_few_of_them_bear_devices) {
     CHECK_STR(got, "[24]+ admitted");
     CHECK_INT(a.exhaustive, 1);
     for (size_t i = 0; i < 4; i++)
+        dm_hints_free(&lists[i]);
+}
+
+TEST(lists_that_are_too_long_for_all_their_sets_are_marked_and_the_answer_is_a_good_one) {
+    struct dm_topology t = {.policy = DM_POLICY_BEST_EFFORT, .numa = {.n = 20, .all = (1 << 20) - 1}};
+    struct dm_hints lists[3] = {{0}};
+    for (size_t i = 0; i < 3; i++) {
+        lists[i] = (struct dm_hints){.kind = DM_HINTS_LIST, .exhaustive = true};
+        for (uint64_t m = 1; m < 1 << 20; m += 7)
+            dm_hints_add(&lists[i], (struct dm_hint){.mask = m | (UINT64_C(1) << 3)});
+    }
+    struct dm_affinity a = dm_topology_merge(&t, lists, 3);
+    CHECK_INT(a.exhaustive, 0);
+    CHECK_INT(a.admit, 1);
+    CHECK(a.mask >> 3 & 1);
+    for (size_t i = 0; i < 3; i++)
         dm_hints_free(&lists[i]);
 }
