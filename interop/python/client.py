@@ -2,6 +2,8 @@
 
     client.py SOCKET info
     client.py SOCKET admit FILE          one result per document of the manifest
+    client.py SOCKET hints FILE [CONTAINER]         of one pod
+    client.py SOCKET align FILE CONTAINER NODE...   admits one pod, its container decided for these nodes
     client.py SOCKET options POD CONTAINER
     client.py SOCKET pods | resources | devices [RESOURCE]
     client.py SOCKET release POD
@@ -38,6 +40,22 @@ def admit(manager, file):
         request = pb.AdmitRequest(pod=pb.Pod(manifest=manifest.read()))
     for result in manager.AdmitEach(request, timeout=DEADLINE):
         show(result)
+
+
+def one_pod(file):
+    with open(file, encoding="utf-8") as manifest:
+        return pb.Pod(manifest=manifest.read())
+
+
+def hints(manager, file, container=""):
+    for part in manager.Hints(pb.HintsRequest(pod=one_pod(file), container=container), timeout=DEADLINE):
+        show(part)
+
+
+def align(manager, file, container, *nodes):
+    pod = one_pod(file)
+    pod.containers.add(name=container, affinity=pb.Affinity(numa=map(int, nodes)))
+    show(manager.Admit(pb.AdmitRequest(pod=pod), timeout=DEADLINE))
 
 
 def options(manager, pod, container):
@@ -82,7 +100,7 @@ def watch(manager, count="-1"):
             return
 
 
-COMMANDS = {f.__name__: f for f in (info, admit, options, pods, resources, devices, release, record, sync, watch)}
+COMMANDS = {f.__name__: f for f in (info, admit, hints, align, options, pods, resources, devices, release, record, sync, watch)}
 
 
 def main():

@@ -57,6 +57,25 @@ def AdmitEach_ContainerOptions_Release(node):
 
 
 @scenario
+def Hints_and_a_decision_of_the_callers_own(node):
+    node.start("--numa", "0;1")
+    node.plugin(RESOURCE, 4, "--numa", "2")
+    node.wait_for(RESOURCE, 4)
+    file = manifest(node, gpu_pod("a", 2))
+    hints = [hint for part in ask(node, "hints", file, "main") for hint in part["hints"]]
+    equal([(h["kind"], h["numa"], h["preferred"]) for h in hints],
+          [("HINT_NODES", [0], True), ("HINT_NODES", [1], True), ("HINT_NODES", [0, 1], False)])
+    (done,) = ask(node, "align", file, "main", "1")
+    matches(done, {"verdict": "VERDICT_ADMITTED", "pod_uid": "a"})
+    equal([(c["affinity"], [claim["numa"] for claim in c["claims"]]) for c in done["containers"]], [([1], [[1], [1]])])
+    for code, part, args in (("NOT_FOUND", "other", ("hints", file, "other")),
+                             ("INVALID_ARGUMENT", "affinity.numa[0]: 64", ("align", file, "main", "64"))):
+        (error,) = ask(node, *args, code=1)
+        equal(error["code"], code)
+        contains(error["details"], part)
+
+
+@scenario
 def a_call_that_fails_says_so_by_code_and_text(node):
     prepare(node)
     for code, part, args in (("INVALID_ARGUMENT", "Node", ("admit", node.write("bad", "kind: Node\n"))),

@@ -177,7 +177,7 @@ static const struct dm_method methods[] = {
     STREAM("Watch", on_watch),
     UNARY("NodeAllocatable", on_node_allocatable),
     UNARY("Explain", on_explain),
-    UNARY("Hints", on_hints),
+    STREAM("Hints", on_hints),
     UNARY("ForgetResource", on_forget_resource),
     UNARY("Check", on_check),
     UNARY("Metrics", on_metrics),

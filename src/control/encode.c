@@ -9,7 +9,7 @@ _Static_assert(DEVMGR__V1ALPHA1__PLUGIN__PLUGIN_REMOVED == DEVMGR_REMOVED + 1, "
 _Static_assert((int)DEVMGR__V1ALPHA1__CONTAINER_KIND__CONTAINER_KIND_SIDECAR == DEVMGR_SIDECAR, "kinds");
 _Static_assert((int)DEVMGR__V1ALPHA1__EVENT_TYPE__EVENT_PLUGIN == DEVMGR_EV_PLUGIN, "events");
 _Static_assert(DEVMGR__V1ALPHA1__EVENT_TYPE__EVENT_SYNCED == DM_EVENT_SYNCED, "events");
-_Static_assert((int)DEVMGR__V1ALPHA1__HINT_KIND__HINT_IMPOSSIBLE == DEVMGR_HINT_IMPOSSIBLE, "hints");
+_Static_assert((int)DEVMGR__V1ALPHA1__HINT_KIND__HINT_MORE == DEVMGR_HINT_MORE, "hints");
 
 void dm_message_write(const void *message, struct dm_buf *out) {
     size_t n = protobuf_c_message_get_packed_size(message);

@@ -4,9 +4,14 @@
  * packed messages put one behind the other read as one message with all their rows. */
 #include "base/mem.h"
 #include "control/service.h"
+#include <string.h>
 #include <unistd.h>
 
-enum { PIECE = 256 << 10 }; /* bytes of a streamed response, more or less */
+enum {
+    PIECE = 256 << 10,   /* bytes of a streamed response, more or less */
+    MOST_SETS = 1 << 16, /* hints of one resource: all sets of 16 nodes */
+    MOST_HINTS = 1 << 19 /* of one answer; both are in the proto */
+};
 
 struct rows {
     struct dm_request *request;
@@ -125,8 +130,19 @@ void dm_serve_health_history(struct dm_request *r) {
 
 /* ---- topology -------------------------------------------------------------------------------------------------- */
 
-static int add_hint(void *arg, const devmgr_hint *hint) {
-    struct rows *rows = arg;
+struct hints {
+    struct rows rows;
+    char *resource; /* of the last hint */
+    size_t n, all;  /* told of it; in all */
+    bool cut;       /* of it there are more, and that was said */
+};
+
+static void hints_free(struct hints *h) {
+    rows_free(&h->rows);
+    free(h->resource);
+}
+
+static int write_hint(struct rows *rows, const devmgr_hint *hint) {
     PB(HintsResponse) *m = PB_NEW(&rows->row, hints_response);
     PB(Hint) *row = PB_NEW(&rows->row, hint);
     row->resource = dm_pb_text(hint->resource);
@@ -137,9 +153,26 @@ static int add_hint(void *arg, const devmgr_hint *hint) {
     return add_row(rows, m);
 }
 
+static int add_hint(void *arg, const devmgr_hint *hint) {
+    struct hints *h = arg;
+    const devmgr_hint more = {.resource = hint->resource, .kind = DEVMGR_HINT_MORE};
+    if (!h->resource || strcmp(h->resource, hint->resource)) {
+        free(h->resource);
+        h->resource = dm_strdup(hint->resource);
+        h->n = 0, h->cut = false;
+    }
+    bool set = hint->kind == DEVMGR_HINT, full = set && (h->n == MOST_SETS || h->all == MOST_HINTS);
+    if (h->cut)
+        return 0;
+    h->cut = full || hint->kind == DEVMGR_HINT_MORE;
+    h->n += set && !full;
+    h->all += set && !full;
+    return write_hint(&h->rows, full ? &more : hint);
+}
+
 void dm_serve_hints(struct dm_request *r) {
     const PB(HintsRequest) *m = r->message;
-    DM_CLEANUP(rows_free) struct rows rows = {.request = r};
+    DM_CLEANUP(hints_free) struct hints hints = {.rows = {.request = r, .streamed = true}};
     DM_CLEANUP(dm_pods_free) struct dm_pods pods = {0};
     devmgr_error err = {0};
     const char *container = dm_request_text(r, m->container, "container", false);
@@ -150,8 +183,15 @@ void dm_serve_hints(struct dm_request *r) {
         dm_request_fail(r, rc, &err, "hints");
         return;
     }
-    rc = devmgr_hints(r->control->m, pods.pods[0], *container ? container : NULL, add_hint, &rows);
-    end_rows(&rows, rc, "hints");
+    const devmgr_pod *pod = pods.pods[0];
+    rc = devmgr_hints(r->control->m, pod, *container ? container : NULL, add_hint, &hints);
+    if (rc == -ENOENT)
+        dm_error_set(&err, rc, "container: \"%.100s\": pod %s/%s has no such container", container,
+                     devmgr_pod_namespace(pod), devmgr_pod_name(pod));
+    if (rc < 0)
+        dm_request_fail(r, rc, &err, "hints");
+    else
+        end_rows(&hints.rows, rc, "hints");
 }
 
 static int append(void *arg, const char *text, size_t n) {

@@ -62,6 +62,16 @@ static int add_container(struct dm_arena *a, devmgr_pod *pod, const PB(Container
     return r;
 }
 
+static int add_affinity(devmgr_pod *pod, const char *container, const PB(Affinity) * affinity,
+                        const char *path, devmgr_error *reterr) {
+    for (size_t i = 0; i < affinity->n_numa; i++)
+        if (affinity->numa[i] > 63)
+            return dm_error_set(reterr, DEVMGR_EINVALID,
+                                "%s.affinity.numa[%zu]: %u: must be a NUMA node from 0 to 63", path, i,
+                                affinity->numa[i]);
+    return devmgr_pod_affinity(pod, container, dm_decode_numa(affinity->numa, affinity->n_numa));
+}
+
 /* What says how a container is now; the container itself is there already. */
 static int add_state(struct dm_arena *a, devmgr_pod *pod, const PB(Container) * c, const char *path,
                      devmgr_error *reterr) {
@@ -73,10 +83,10 @@ static int add_state(struct dm_arena *a, devmgr_pod *pod, const PB(Container) * 
     if (c->running)
         r = devmgr_pod_running(pod, name);
     if (r == 0 && c->affinity)
-        r = devmgr_pod_affinity(pod, name, dm_decode_numa(c->affinity->numa, c->affinity->n_numa));
-    return r < 0 ? dm_error_set(reterr, DEVMGR_EINVALID, "%s: \"%.100s\": the pod has no such container",
-                                field, name)
-                 : 0;
+        r = add_affinity(pod, name, c->affinity, path, reterr);
+    return r == -ENOENT ? dm_error_set(reterr, DEVMGR_EINVALID,
+                                       "%s: \"%.100s\": the pod has no such container", field, name)
+                        : r;
 }
 
 static int add_states(struct dm_arena *a, devmgr_pod *pod, const PB(Pod) * m, devmgr_error *reterr) {

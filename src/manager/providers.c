@@ -50,6 +50,10 @@ static int collect_hint(void *arg, const devmgr_hint *hint) {
     struct dm_hint_row *row = row_of(arg, hint->resource ? hint->resource : "");
     if (hint->kind == DEVMGR_HINT_IMPOSSIBLE)
         return 0;
+    if (hint->kind == DEVMGR_HINT_MORE) {
+        row->hints.exhaustive = false;
+        return 0;
+    }
     bool any = hint->kind == DEVMGR_HINT_ANY || !hint->numa;
     row->hints.kind = DM_HINTS_LIST;
     dm_hints_add(&row->hints,

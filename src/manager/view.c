@@ -206,7 +206,8 @@ static int visit_row(const struct dm_hint_row *row, devmgr_hint_cb visit, void *
         if (rc)
             return rc;
     }
-    return 0;
+    const devmgr_hint more = {.resource = row->resource, .kind = DEVMGR_HINT_MORE};
+    return row->hints.exhaustive ? 0 : visit(arg, &more);
 }
 
 int dm_manager_hints(struct dm_manager *m, const devmgr_pod *pod, const char *container, devmgr_hint_cb visit,

@@ -3,6 +3,7 @@
 import json
 
 from lib import *
+from lib.control import Control
 
 GPU, NIC = "example.com/gpu", "example.com/nic"
 TEXT = "Resources cannot be allocated with Topology locality"
@@ -83,6 +84,34 @@ def the_machine_is_read_from_numa_root(node):
     node.wait_for(GPU, 4)
     matches(node.admit(pod("p", {GPU: 1})), {"affinity": {"main": [0]}})
     matches(node.admit(pod("idle", {})), {"affinity": {"main": [0, 8]}})
+
+
+@scenario
+def another_process_decides_with_the_hints_of_the_devices(node):
+    machine(node, "none")
+    control = Control(node.control_socket)
+    wants = pod("p", containers={"one": {GPU: 2, NIC: 1}, "two": {GPU: 1, "example.com/unknown": 1}}, uid="p")
+    equal(control.hints(wants, "one"), {GPU: [([0], True), ([1], True), ([0, 1], False)],
+                                        NIC: [([0], True), ([1], True), ([0, 1], False)]})
+    equal(control.hints(wants), {GPU: [([0, 1], True)], NIC: [([0], True), ([1], True), ([0, 1], False)]})
+    equal(control.pods(), [])
+    del wants["spec"]["containers"][1]["resources"]["limits"]["example.com/unknown"]
+    done = control.admit(wants, {"one": [1], "two": []})  # its CPUs were on node 1
+    equal([(c.name, c.affinity, [claim.numa for claim in c.claims]) for c in done.containers],
+          [("one", [1], [[1], [1], [1]]), ("two", [], [[0]])])
+    equal(control.hints(wants, "one"), {GPU: [([1], True), ([0, 1], False)], NIC: [([1], True), ([0, 1], False)]})
+    equal(control.hints(pod("q", {GPU: 2}), "main"), {GPU: []})
+    far = control.admit(pod("q", {GPU: 1}), {"main": [1]})  # none is left there
+    equal([claim.numa for claim in far.containers[0].claims], [[0]])
+    for affinity, hint, text in (({"main": [64]}, "", "pod.containers[0].affinity.numa[0]: 64: must be a NUMA node from 0 to 63"),
+                                 ({"other": [0]}, "", 'pod.containers[0].name: "other": the pod has no such container'),
+                                 (None, "other", 'container: "other": pod default/r has no such container')):
+        try:
+            control.admit(pod("r", {GPU: 1}), affinity) if affinity else control.hints(pod("r", {GPU: 1}), hint)
+            true(False, text)
+        except Failure as failure:
+            contains(str(failure), text)
+    control.close()
 
 
 main(__file__)

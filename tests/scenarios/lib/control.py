@@ -7,6 +7,7 @@ from .wire import Client, field, messages, numbers, read
 
 VERDICTS = {1: "admitted", 2: "not_yet", 3: "refused", 4: "canceled"}
 HEALTH = {1: "Healthy", 2: "Unhealthy", 3: "Unknown", 4: "Missing"}
+HINT_NODES, HINT_ANY = 0, 1
 
 
 def _text(message, number):
@@ -39,15 +40,29 @@ class Control:
             raise Failure(f"{method}: {why}")
         return [read(m) for m in messages(data)]
 
-    def admit(self, manifest):
-        """A Pod manifest, not waited for."""
-        m = self.call("Admit", field(1, field(1, json.dumps(manifest))))[0]
+    def admit(self, manifest, affinity=None):
+        """A Pod manifest, not waited for. `affinity`: container -> nodes, decided by the caller."""
+        decided = b"".join(field(5, field(1, name) + field(5, b"".join(field(1, node) for node in nodes)))
+                           for name, nodes in (affinity or {}).items())
+        m = self.call("Admit", field(1, field(1, json.dumps(manifest)) + decided))[0]
         return types.SimpleNamespace(verdict=VERDICTS.get(_number(m, 4), "other"), cause=_text(m, 5), reason=_text(m, 6),
                                      message=_text(m, 7), detail=_text(m, 8), containers=[_container(c) for c in m.get(12, [])])
 
     def release(self, uid):
         """The uids that lost devices."""
         return [uid.decode() for uid in self.call("Release", field(1, uid))[0].get(1, [])]
+
+    def hints(self, manifest, container=""):
+        """resource -> None: no preference, or [(nodes, preferred)]: all sets that would do; none: impossible."""
+        out = {}
+        request = field(1, field(1, json.dumps(manifest))) + field(2, container)
+        for hint in [read(hint) for m in self.call("Hints", request, empty=True) for hint in m.get(1, [])]:
+            sets = out.setdefault(_text(hint, 1), [])
+            if _number(hint, 2) == HINT_ANY:
+                out[_text(hint, 1)] = None
+            elif _number(hint, 2) == HINT_NODES:
+                sets.append((numbers(hint.get(4, [])), bool(_number(hint, 3))))
+        return out
 
     def pods(self):
         """The uids of all that were admitted."""
