@@ -295,6 +295,31 @@ TEST(hints_without_number_are_cut_and_it_is_said) {
     world_close(&w);
 }
 
+static int keep_json(void *arg, const char *json, size_t n) {
+    snprintf(arg, 256, "%.*s", (int)n, json);
+    return 0;
+}
+
+TEST(explain_tells_and_admits_nobody) {
+    static struct world w;
+    devmgr_error err = {0};
+    char json[256] = "";
+    world_open(&w);
+    struct dm_client *c = world_client(&w);
+    CHECK_INT(dm_client_explain(c, POD("web"), strlen(POD("web")), keep_json, json, &err), 0);
+    CHECK_STR(json, "{\"pod\":\"default_web\",\"verdict\":\"not_yet\",\"nodes\":[{\"node\":0}]}");
+    CHECK_INT(dm_client_explain(c, POD("never"), strlen(POD("never")), keep_json, json, &err),
+              DEVMGR_EINVALID);
+    CHECK_STR(err.message, "pod default_never: not to be explained");
+    CHECK_INT(dm_client_explain(c, POD("a") POD("b"), strlen(POD("a") POD("b")), keep_json, json, &err),
+              DEVMGR_EINVALID);
+    CHECK(strstr(err.message, "more than one pod in the manifest"));
+    CHECK_INT(dm_client_explain(c, "x", 1, keep_json, json, &err), DEVMGR_EINVALID);
+    CHECK_INT(w.m.admitted, 0);
+    dm_client_close(c);
+    world_close(&w);
+}
+
 TEST(sync_wants_to_know_as_of_when) {
     static struct world w;
     devmgr_error err = {0};
