@@ -12,16 +12,19 @@
 #include "rpc/serving.h"
 #include <fcntl.h>
 #include <grpc/grpc_posix.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { FULL_REQUESTS = 8, OVERHEAD = 4 << 20 }; /* what a client may make us keep */
-enum { PING_INTERVAL_MS = 5000 }; /* clients with keepalive are welcome: a watch may be silent for hours */
+enum { ANY_PINGS = 0 };
 
+/* Pings are answered, never punished: clients with keepalive are welcome, a watch may be silent for hours; and C core keeps
+ * 3 KiB for each ping that it objects to until the client reads. Of answers it holds back no more than 10 000 frames. */
 static grpc_server *start_grpc_server(const struct dm_server *s, grpc_resource_quota *quota) {
     grpc_arg list[DM_ARGS_COMMON + 3] = {
         dm_arg_integer(GRPC_ARG_MAX_CONCURRENT_STREAMS, s->limits.max_streams),
         dm_arg_integer(GRPC_ARG_MAX_CONNECTION_IDLE_MS, s->limits.idle_ms),
-        dm_arg_integer(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MS),
+        dm_arg_integer(GRPC_ARG_HTTP2_MAX_PING_STRIKES, ANY_PINGS),
     };
     grpc_channel_args args = {3 + dm_args_common(&list[3], s->limits.max_receive, quota), list};
     grpc_server *grpc = grpc_server_create(&args, NULL);
@@ -85,9 +88,16 @@ void dm_connection_close(struct dm_connection *c) {
     if (c->closing)
         return;
     c->closing = true;
+    c->server->queued -= c->queued;
     uv_close((uv_handle_t *)&c->hangup, on_handle_closed);
     close(c->fd);
     DM_HANDED_OUT(&c->down);
     grpc_server_shutdown_and_notify(c->grpc, dm_bridge_queue(c->server->rpc), &c->down);
     grpc_server_cancel_all_calls(c->grpc);
+}
+
+void dm_connection_hang_up(struct dm_connection *c) {
+    if (!c->closing)
+        shutdown(c->fd, SHUT_RDWR);
+    dm_connection_close(c);
 }

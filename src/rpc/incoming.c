@@ -21,7 +21,7 @@ struct outgoing {
 
 struct dm_incoming {
     struct dm_list stalled; /* in the server's list while the client is to do something */
-    uint64_t stalled_since;
+    uint64_t stalled_since, arrived_at;
     struct dm_connection *connection;
     const struct dm_method *method;
     grpc_call *call;
@@ -41,10 +41,19 @@ struct dm_incoming {
     void *cancel_arg;
 };
 
+/* What the client has not taken grows by n, or shrinks (-n). */
+static void owe(struct dm_incoming *in, size_t n) {
+    struct dm_connection *c = in->connection;
+    in->queued += n;
+    c->queued += n;
+    if (!c->closing)
+        c->server->queued += n;
+}
+
 static void free_outgoing(struct dm_incoming *in, struct outgoing *out) {
     if (!out)
         return;
-    in->queued -= out->len;
+    owe(in, -out->len);
     grpc_byte_buffer_destroy(out->message);
     free(out);
 }
@@ -162,12 +171,24 @@ static void on_sent(struct dm_tag *tag, bool ok) {
     free_if_done(in);
 }
 
+/* Each call's handler limits what it queues, but there may be thousands. */
+static void cut_off_who_owes_most(struct dm_server *s) {
+    struct dm_connection *c, *worst = NULL;
+    DM_LIST_EACH(c, &s->connections, struct dm_connection, in_server)
+    if (!c->closing && (!worst || c->queued > worst->queued))
+        worst = c;
+    if (worst)
+        dm_connection_hang_up(worst);
+}
+
 static size_t queue_message(struct dm_incoming *in, struct dm_span message) {
     struct outgoing *out = DM_NEW(struct outgoing);
     out->message = dm_wire_pack(in->connection->server->rpc, message);
     out->len = message.len;
-    in->queued += out->len;
+    owe(in, out->len);
     dm_list_append(&in->queue, &out->link);
+    if (in->connection->server->queued > in->connection->server->limits.max_queued)
+        cut_off_who_owes_most(in->connection->server);
     return in->queued;
 }
 
@@ -210,9 +231,22 @@ static void cancel_notice(struct dm_incoming *in) {
         notify(in->cancel_arg); /* may end the call */
 }
 
+/* C core queues without a bound what is opened and taken back at once: 6 KiB each, and faster than calls can be looked at.
+ * Whoever only gives up is no such client: its calls were here for a while, or one of them ends well, or they are few. */
+static void note_end(const struct dm_incoming *in, bool taken_back) {
+    struct dm_connection *c = in->connection;
+    const struct dm_server_limits *limits = &c->server->limits;
+    uint64_t now = uv_now(dm_rpc_loop(c->server->rpc));
+    if (!taken_back || now - c->hasty_since > 10 * limits->hasty_ms)
+        c->hasty = 0, c->hasty_since = now;
+    if (taken_back && now - in->arrived_at < limits->hasty_ms && ++c->hasty > 2 * limits->max_streams)
+        dm_connection_hang_up(c);
+}
+
 /* RECV_CLOSE_ON_SERVER: the call is over for gRPC, well or not. */
 static void on_over(struct dm_tag *tag, bool ok) {
     struct dm_incoming *in = DM_CONTAINER(tag, struct dm_incoming, over);
+    note_end(in, in->over_cancelled || !ok);
     if (in->over_cancelled || !ok) {
         in->cancelled = true;
         drop_queue(in);
@@ -301,6 +335,7 @@ static void on_arrived(struct dm_tag *tag, bool ok) {
         return;
     }
     s->n_calls++, in->connection->n_calls++;
+    in->arrived_at = uv_now(dm_rpc_loop(s->rpc));
     if (!in->connection->closing)
         dm_incoming_request_next(in->connection);
     watch_end(in);

@@ -32,7 +32,9 @@ int dm_server_new(struct dm_rpc *rpc, const struct dm_method *methods, size_t n,
     s->limits.max_connections = or_default(l->max_connections, 1024);
     s->limits.max_streams = or_default(l->max_streams, 64);
     s->limits.max_calls = or_default(l->max_calls, 1024);
+    s->limits.max_queued = or_default(l->max_queued, 256 << 20);
     s->limits.idle_ms = or_default(l->idle_ms, 60 * 1000);
+    s->limits.hasty_ms = or_default(l->hasty_ms, 1000);
     s->limits.stall_ms = or_default(l->stall_ms, 30 * 1000);
     s->creds = grpc_insecure_server_credentials_create();
     dm_list_init(&s->listeners);

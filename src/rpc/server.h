@@ -19,14 +19,19 @@ struct dm_method {
 enum { DM_OWN_CALLS = 8 };
 struct dm_server_limits { /* 0: the default in brackets */
     size_t max_receive;   /* bytes of a request [64 KiB] */
-    size_t
-        max_connections; /* open at once; for one more, one without calls is closed, or the new one [1024] */
-    size_t max_streams;  /* concurrent calls per connection [64] */
-    size_t max_calls; /* open calls over all connections; more get RESOURCE_EXHAUSTED, but that a connection
-                             * may always have DM_OWN_CALLS: who opens many shuts nobody else out [1024] */
-    uint64_t idle_ms; /* a connection without calls is closed after that [60 s] */
-    uint64_t
-        stall_ms; /* a client that neither sends its request nor takes its answer for so long loses the call [30 s] */
+    /* Open at once; for one more, the oldest without calls is closed, or if all have calls the new one [1024]. */
+    size_t max_connections;
+    size_t max_streams; /* concurrent calls per connection [64] */
+    /* Open calls over all connections; more get RESOURCE_EXHAUSTED [1024]. But a connection may always have
+     * DM_OWN_CALLS: who opens many shuts nobody else out. */
+    size_t max_calls;
+    size_t max_queued; /* bytes of answers not taken yet; beyond, who owes most is hung up on [256 MiB] */
+    uint64_t idle_ms;  /* a connection without calls is closed after that [60 s] */
+    /* A client that neither sends its request nor takes its answer for so long loses the call [30 s]. */
+    uint64_t stall_ms;
+    /* Who takes back more than twice max_streams calls in a row, each before it was here for so long, all within ten times
+     * that, is hung up on [1 s]. */
+    uint64_t hasty_ms;
 };
 
 /* `methods` must outlive the server; other methods answer UNIMPLEMENTED. */

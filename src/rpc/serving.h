@@ -15,6 +15,7 @@ struct dm_server {
     grpc_server_credentials *creds;
     struct dm_list listeners, connections;
     size_t n_connections, n_calls;
+    size_t queued;          /* bytes of answers that clients have not taken, but of connections that close */
     struct dm_list stalled; /* calls that wait for their client, longest first */
     uv_timer_t patience;    /* runs while there are any */
     bool closing;
@@ -36,6 +37,9 @@ struct dm_connection {
     uv_poll_t hangup; /* on our own fd of the same socket; gRPC's is a duplicate */
     int fd;
     size_t n_calls; /* its part of the server's */
+    size_t queued;  /* its part of the server's */
+    size_t hasty;   /* calls taken back as soon as they were here, in a row, since: */
+    uint64_t hasty_since;
     bool closing;
     struct dm_tag down;
     size_t
@@ -44,6 +48,8 @@ struct dm_connection {
 /* Takes over `fd`, also when it fails. */
 int dm_connection_open(struct dm_server *server, int fd);
 void dm_connection_close(struct dm_connection *c); /* again: nothing */
+/* The same for a client that overdoes it: not a byte more is taken, whatever gRPC is busy with. */
+void dm_connection_hang_up(struct dm_connection *c);
 void dm_connection_drop(struct dm_connection *c);
 
 /* Asks gRPC for the connection's next call. */

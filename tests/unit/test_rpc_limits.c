@@ -235,6 +235,72 @@ TEST(streams_over_the_limit_of_a_connection_wait) {
     world_close(&w);
 }
 
+static void take_back(struct world *w, struct dm_channel *channel, int times, uint64_t after_ms) {
+    for (int i = 0; i < times; i++) {
+        struct outcome o;
+        int handled = w->handled, cancelled = w->cancelled;
+        start_unary(&o, channel, "/test.T/Hold", "", TEST_PATIENCE_MS);
+        run_until(w, &w->handled, handled + 1);
+        for (uint64_t since = uv_now(&w->loop); uv_now(&w->loop) - since < after_ms;)
+            uv_run(&w->loop, UV_RUN_NOWAIT);
+        dm_rpc_cancel(o.call);
+        run_until(w, &o.done, 1);
+        run_until(w, &w->cancelled, cancelled + 1);
+        dm_incoming_reply(w->held, NULL, text_span(""));
+    }
+}
+
+TEST(who_takes_back_call_after_call_is_hung_up_on) {
+    struct world w;
+    const struct dm_server_limits limits = {.max_streams = 2, .hasty_ms = TEST_PATIENCE_MS};
+    world_open(&w);
+    world_serve(&w, &limits);
+    struct dm_channel *one = dial_now(&w), *other = dial_now(&w);
+    for (int i = 0; i < 2; i++) {
+        take_back(&w, one, 4, 0);
+        CHECK_INT(unary(&w, one, "/test.T/Echo", "x").code, DM_OK); /* counts anew */
+    }
+    take_back(&w, one, 5, 0);
+    CHECK_INT(unary(&w, one, "/test.T/Echo", "x").code, DM_UNAVAILABLE);
+    CHECK_INT(unary(&w, other, "/test.T/Echo", "x").code, DM_OK);
+    channel_close_now(&w, one);
+    channel_close_now(&w, other);
+    world_close(&w);
+}
+
+TEST(who_gives_up_after_a_while_may_do_so_for_ever) {
+    struct world w;
+    const struct dm_server_limits limits = {.max_streams = 1, .hasty_ms = 1};
+    world_open(&w);
+    world_serve(&w, &limits);
+    struct dm_channel *channel = dial_now(&w);
+    take_back(&w, channel, 6, 2);
+    CHECK_INT(unary(&w, channel, "/test.T/Echo", "x").code, DM_OK);
+    channel_close_now(&w, channel);
+    world_close(&w);
+}
+
+TEST(who_owes_most_is_hung_up_on_when_too_much_waits_to_be_taken) {
+    struct world w;
+    const struct dm_server_limits limits = {.max_queued = 2 << 20};
+    struct outcome small = {0}, big = {0};
+    world_open(&w);
+    world_serve(&w, &limits);
+    struct dm_channel *one = dial_now(&w), *other = dial_now(&w);
+    start_stream(&small, one, "/test.T/Many", "10 100000", TEST_PATIENCE_MS);
+    start_stream(&big, other, "/test.T/Many", "40 100000", TEST_PATIENCE_MS);
+    run_until(&w, &small.done, 1);
+    run_until(&w, &big.done, 1);
+    CHECK_INT(small.code, DM_OK);
+    CHECK_INT(small.messages, 10);
+    CHECK_INT(big.code, DM_UNAVAILABLE);
+    CHECK_INT(w.server->queued, 0);
+    CHECK_INT(unary(&w, one, "/test.T/Echo", "x").code, DM_OK);
+    channel_close_now(&w, one);
+    channel_close_now(&w, other);
+    world_close(&w);
+}
+
 static size_t resident_kib(void) {
     char line[256];
     size_t kib = 0;
