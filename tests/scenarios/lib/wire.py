@@ -117,15 +117,17 @@ class Connection:
     """Frames over a unix socket, windows included."""
 
     def __init__(self, sock):
-        self.sock, self.buffer = sock, b""
+        self.sock, self.buffer = sock, bytearray()
         self.window, self.first, self.windows = 65535, 65535, {}  # what the other side lets us send
 
     def send(self, data):
         self.sock.sendall(data)
 
-    def greet(self):
-        """Settings: we take as much as there is."""
-        self.send(frame(SETTINGS, 0, 0, struct.pack(">HI", 4, MOST)) + frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", MOST - 65535)))
+    def greet(self, window=MOST):
+        """Settings: how much may be sent to us, in a stream and in all; we never raise it."""
+        self.send(frame(SETTINGS, 0, 0, struct.pack(">HI", 4, window)))
+        if window > 65535:
+            self.send(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", window - 65535)))
 
     def read(self):
         """The next frame (kind, flags, stream, payload), or None at the end."""
@@ -137,7 +139,8 @@ class Connection:
         size = int.from_bytes(self.buffer[:3], "big")
         kind, flags = self.buffer[3], self.buffer[4]
         stream = int.from_bytes(self.buffer[5:9], "big") & MOST
-        payload, self.buffer = self.buffer[9 : 9 + size], self.buffer[9 + size :]
+        payload = bytes(self.buffer[9 : 9 + size])
+        del self.buffer[: 9 + size]
         self._note(kind, flags, stream, payload)
         return kind, flags, stream, payload
 
@@ -174,7 +177,7 @@ class Connection:
 class Client(Connection):
     """Calls. Several may be open: begin() each, then collect()."""
 
-    def __init__(self, path):
+    def __init__(self, path, window=MOST):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.settimeout(PATIENCE)
         sock.connect(str(path))
@@ -182,13 +185,13 @@ class Client(Connection):
         self.stream = -1
         self.answers = {}  # stream -> [bytes of messages, status text or None while it is open]
         self.send(PREFACE)
-        self.greet()
+        self.greet(window)
 
     def begin(self, method, request=b""):
         """Opens a call; returns its stream."""
         self.stream += 2
         headers = b"\x83\x86" + _literal(4, method.encode()) + _literal(1, b"localhost") + _literal(31, b"application/grpc")
-        self.answers[self.stream] = [b"", None]
+        self.answers[self.stream] = [bytearray(), None]
         self.send(frame(HEADERS, END_HEADERS, self.stream, headers + _literal(b"te", b"trailers"))
                   + frame(DATA, END_STREAM, self.stream, message(request)))
         return self.stream
@@ -214,6 +217,11 @@ class Client(Connection):
         """(messages as one block, "") or (b"", why not)"""
         stream = self.begin(method, request)
         return tuple(self.collect()[stream])
+
+    def open_windows(self):
+        """Takes what a small window held back."""
+        for stream in (0, *self.answers):
+            self.send(frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", MOST - 65535)))
 
     def close(self):
         self.sock.close()
@@ -266,7 +274,7 @@ class RawPlugin:
             if not data:
                 return
             c.buffer += data
-        c.buffer = c.buffer[len(PREFACE) :]
+        del c.buffer[: len(PREFACE)]
         c.greet()
         method = {}
         while (got := c.read()) is not None:
