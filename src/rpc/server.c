@@ -171,7 +171,7 @@ void dm_server_close(struct dm_server *server, void (*closed)(void *arg), void *
     DM_LIST_EACH(l, &server->listeners, struct listener, in_server)
     dm_server_unlisten(server, l);
     DM_LIST_EACH(c, &server->connections, struct dm_connection, in_server)
-    dm_connection_close(c);
+    dm_connection_hang_up(c); /* or C core would tell some clients that they have cancelled */
     uv_close((uv_handle_t *)&server->patience, on_patience_closed);
     server->close.run = on_close;
     dm_bridge_post(server->rpc,

@@ -48,7 +48,8 @@ struct dm_connection {
 /* Takes over `fd`, also when it fails. */
 int dm_connection_open(struct dm_server *server, int fd);
 void dm_connection_close(struct dm_connection *c); /* again: nothing */
-/* The same for a client that overdoes it: not a byte more is taken, whatever gRPC is busy with. */
+/* The same, and not a byte more goes either way, whatever gRPC is busy with: for a client that overdoes it, and at the end. Its
+ * calls end UNAVAILABLE. */
 void dm_connection_hang_up(struct dm_connection *c);
 void dm_connection_drop(struct dm_connection *c);
 

@@ -73,6 +73,15 @@ static inline void do_hold(void *self, struct dm_incoming *in) {
     dm_incoming_on_cancel(in, on_held_cancel, w);
 }
 
+static inline void end_without_answer(void *arg) {
+    dm_incoming_finish(arg, NULL);
+}
+
+static inline void do_wait(void *self, struct dm_incoming *in) {
+    note_call(self, in);
+    dm_incoming_on_cancel(in, end_without_answer, in);
+}
+
 /* The request says how many bytes of answer it wants. */
 static inline void do_big(void *self, struct dm_incoming *in) {
     struct dm_span request = dm_incoming_request(in);
@@ -104,6 +113,7 @@ static inline void do_many(void *self, struct dm_incoming *in) {
 static const struct dm_method test_methods[] = {
     {"/test.T/Echo", false, do_echo}, {"/test.T/Fail", false, do_fail},      {"/test.T/Hold", false, do_hold},
     {"/test.T/Big", false, do_big},   {"/test.T/HoldStream", true, do_hold}, {"/test.T/Many", true, do_many},
+    {"/test.T/Wait", true, do_wait},
 };
 
 static inline void world_open(struct world *w) {

@@ -310,6 +310,29 @@ TEST(a_server_closes_with_calls_open) {
     world_close(&w);
 }
 
+TEST(whoever_calls_while_a_server_closes_is_told_that_it_is_not_there) {
+    enum { TIMES = 20, CALLS = 16 };
+    for (int i = 0; i < TIMES; i++) {
+        struct world w;
+        struct outcome o[CALLS];
+        world_open(&w);
+        world_serve(&w, NULL);
+        struct dm_channel *channel = dial_now(&w);
+        CHECK_INT(unary(&w, channel, "/test.T/Echo", "x").code, DM_OK);
+        for (int k = 0; k < CALLS; k++)
+            start_stream(&o[k], channel, "/test.T/Wait", "", TEST_PATIENCE_MS);
+        for (int k = 0; k < i; k++) /* some have come, or none, or all */
+            uv_run(&w.loop, UV_RUN_NOWAIT);
+        world_stop_serving(&w);
+        for (int k = 0; k < CALLS; k++) {
+            run_until(&w, &o[k].done, 1);
+            CHECK_INT(o[k].code, DM_UNAVAILABLE);
+        }
+        channel_close_now(&w, channel);
+        world_close(&w);
+    }
+}
+
 TEST(a_server_that_never_listened_closes_later_too) {
     struct world w;
     int closed = 0;
