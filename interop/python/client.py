@@ -4,6 +4,7 @@
     client.py SOCKET admit FILE          one result per document of the manifest
     client.py SOCKET hints FILE [CONTAINER]         of one pod
     client.py SOCKET align FILE CONTAINER NODE...   admits one pod, its container decided for these nodes
+    client.py SOCKET beside FILE CONTAINER RESOURCE NODE...   admits one pod, of whose RESOURCE only these nodes have enough
     client.py SOCKET options POD CONTAINER
     client.py SOCKET pods | resources | devices [RESOURCE]
     client.py SOCKET release POD
@@ -58,6 +59,12 @@ def align(manager, file, container, *nodes):
     show(manager.Admit(pb.AdmitRequest(pod=pod), timeout=DEADLINE))
 
 
+def beside(manager, file, container, resource, *nodes):
+    pod = one_pod(file)
+    pod.containers.add(name=container, hints=[pb.Hint(resource=resource, numa=map(int, nodes), preferred=True)])
+    show(manager.Admit(pb.AdmitRequest(pod=pod), timeout=DEADLINE))
+
+
 def options(manager, pod, container):
     show(manager.ContainerOptions(pb.ContainerOptionsRequest(pod_uid=pod, container=container), timeout=DEADLINE))
 
@@ -100,7 +107,7 @@ def watch(manager, count="-1"):
             return
 
 
-COMMANDS = {f.__name__: f for f in (info, admit, hints, align, options, pods, resources, devices, release, record, sync, watch)}
+COMMANDS = {f.__name__: f for f in (info, admit, hints, align, beside, options, pods, resources, devices, release, record, sync, watch)}
 
 
 def main():

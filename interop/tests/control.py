@@ -76,6 +76,19 @@ def Hints_and_a_decision_of_the_callers_own(node):
 
 
 @scenario
+def hints_of_the_callers_own_are_merged(node):
+    node.start("--numa", "0;1", "--topology-policy", "single-numa-node")
+    node.plugin(RESOURCE, 4, "--numa", "2")
+    node.wait_for(RESOURCE, 4)
+    (done,) = ask(node, "beside", manifest(node, gpu_pod("a", 2)), "main", "cpu", "1")
+    equal([(c["affinity"], [claim["numa"] for claim in c["claims"]]) for c in done["containers"]], [([1], [[1], [1]])])
+    (no,) = ask(node, "beside", manifest(node, gpu_pod("b", 2)), "main", "cpu", "1")
+    matches(no, {"verdict": "VERDICT_NOT_YET", "reason": "TopologyAffinityError"})
+    (error,) = ask(node, "beside", manifest(node, gpu_pod("b", 2)), "main", "", "1", code=1)
+    contains(error["details"], "pod.containers[0].hints[0].resource")
+
+
+@scenario
 def a_call_that_fails_says_so_by_code_and_text(node):
     prepare(node)
     for code, part, args in (("INVALID_ARGUMENT", "Node", ("admit", node.write("bad", "kind: Node\n"))),

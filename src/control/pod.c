@@ -62,14 +62,62 @@ static int add_container(struct dm_arena *a, devmgr_pod *pod, const PB(Container
     return r;
 }
 
-static int add_affinity(devmgr_pod *pod, const char *container, const PB(Affinity) * affinity,
+static int read_nodes(const uint32_t *numa, size_t n, const char *path, uint64_t *ret, devmgr_error *reterr) {
+    for (size_t i = 0; i < n; i++)
+        if (numa[i] > 63)
+            return dm_error_set(reterr, DEVMGR_EINVALID, "%s.numa[%zu]: %u: must be a NUMA node from 0 to 63",
+                                path, i, numa[i]);
+    *ret = dm_decode_numa(numa, n);
+    return 0;
+}
+
+/* `container` NULL: the pod's. */
+static int add_hint(struct dm_arena *a, devmgr_pod *pod, const char *container, const PB(Hint) * h,
+                    const char *path, devmgr_error *reterr) {
+    devmgr_hint hint = {.kind = (int)h->kind, .preferred = h->preferred};
+    DM_FREE char *field = dm_printf("%s.resource", path);
+    int r = text_field(a, h->resource, field, &hint.resource, reterr);
+    if (r == 0)
+        r = read_nodes(h->numa, h->n_numa, path, &hint.numa, reterr);
+    if (r < 0)
+        return r;
+    if (hint.kind < DEVMGR_HINT || hint.kind > DEVMGR_HINT_MORE)
+        return dm_error_set(reterr, DEVMGR_EINVALID, "%s.kind: %d: must be a HintKind", path, hint.kind);
+    if ((hint.kind == DEVMGR_HINT) != (hint.numa != 0))
+        return dm_error_set(reterr, DEVMGR_EINVALID, "%s.numa: %s", path,
+                            hint.numa ? "only HINT_NODES has nodes" : "empty: HINT_NODES wants nodes");
+    r = devmgr_pod_hint(pod, container, &hint);
+    if (r == -ENOENT)
+        return r;
+    if (r == -ENOSPC)
+        return dm_error_set(reterr, DEVMGR_EINVALID, "%s: too many: 65536 hints of 64 resources are allowed",
+                            path);
+    return r < 0 ? dm_error_set(reterr, DEVMGR_EINVALID, "%s: \"%.100s\": must be a resource name", field,
+                                hint.resource)
+                 : 0;
+}
+
+static int add_hints(struct dm_arena *a, devmgr_pod *pod, const char *container, PB(Hint) * *hints, size_t n,
+                     const char *path, devmgr_error *reterr) {
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        DM_FREE char *at = dm_printf("%s.hints[%zu]", path, i);
+        r = add_hint(a, pod, container, hints[i], at, reterr);
+    }
+    return r;
+}
+
+static int add_decision(struct dm_arena *a, devmgr_pod *pod, const char *container, const PB(Container) * c,
                         const char *path, devmgr_error *reterr) {
-    for (size_t i = 0; i < affinity->n_numa; i++)
-        if (affinity->numa[i] > 63)
-            return dm_error_set(reterr, DEVMGR_EINVALID,
-                                "%s.affinity.numa[%zu]: %u: must be a NUMA node from 0 to 63", path, i,
-                                affinity->numa[i]);
-    return devmgr_pod_affinity(pod, container, dm_decode_numa(affinity->numa, affinity->n_numa));
+    DM_FREE char *at = dm_printf("%s.affinity", path);
+    uint64_t numa = 0;
+    if (!c->affinity)
+        return add_hints(a, pod, container, c->hints, c->n_hints, path, reterr);
+    if (c->n_hints)
+        return dm_error_set(reterr, DEVMGR_EINVALID,
+                            "%s.hints: affinity says what was decided; give one of them", path);
+    int r = read_nodes(c->affinity->numa, c->affinity->n_numa, at, &numa, reterr);
+    return r < 0 ? r : devmgr_pod_affinity(pod, container, numa);
 }
 
 /* What says how a container is now; the container itself is there already. */
@@ -82,15 +130,15 @@ static int add_state(struct dm_arena *a, devmgr_pod *pod, const PB(Container) * 
         return r;
     if (c->running)
         r = devmgr_pod_running(pod, name);
-    if (r == 0 && c->affinity)
-        r = add_affinity(pod, name, c->affinity, path, reterr);
+    if (r == 0)
+        r = add_decision(a, pod, name, c, path, reterr);
     return r == -ENOENT ? dm_error_set(reterr, DEVMGR_EINVALID,
                                        "%s: \"%.100s\": the pod has no such container", field, name)
                         : r;
 }
 
 static int add_states(struct dm_arena *a, devmgr_pod *pod, const PB(Pod) * m, devmgr_error *reterr) {
-    int r = 0;
+    int r = add_hints(a, pod, NULL, m->hints, m->n_hints, "pod", reterr);
     for (size_t i = 0; r == 0 && i < m->n_containers; i++) {
         DM_FREE char *path = dm_printf("pod.containers[%zu]", i);
         r = add_state(a, pod, m->containers[i], path, reterr);
@@ -176,9 +224,10 @@ static int from_manifest(struct dm_arena *a, const PB(Pod) * m, size_t most, str
     int r = manifest((const char *)m->manifest.data, m->manifest.len, most, ret, reterr);
     if (r < 0)
         return r;
-    if (m->n_containers && ret->n > 1)
+    if ((m->n_containers || m->n_hints) && ret->n > 1)
         return dm_error_set(reterr, DEVMGR_EINVALID,
-                            "pod.containers: of which pod? The manifest has %zu; send one at a time", ret->n);
+                            "pod.%s: of which pod? The manifest has %zu; send one at a time",
+                            m->n_containers ? "containers" : "hints", ret->n);
     return add_states(a, ret->pods[0], m, reterr);
 }
 

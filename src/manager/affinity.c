@@ -188,6 +188,20 @@ static bool decide_pod(struct dm_txn *t, struct dm_verdict *v) {
     return true;
 }
 
+/* Are hints that came with the pod where this scope looks for them? */
+static bool check_given(struct dm_txn *t, struct dm_verdict *v) {
+    const char *who = t->manager->topology->scope == DM_SCOPE_POD ? "pod" : "container";
+    bool of_pod = t->request->given.n > 0, of_container = false;
+    for (size_t i = 0; i < t->request->n_containers; i++)
+        of_container |= t->request->containers[i].given.n > 0;
+    if (of_pod == of_container || of_pod == (*who == 'p'))
+        return true;
+    dm_verdict_make(v, t, DEVMGR_INVALID_POD, "hints of another scope",
+                    "topology-scope is %s, and hints came for %s alone: give them for %s", who,
+                    of_pod ? "the pod" : "containers", of_pod ? "each container" : "the pod");
+    return false;
+}
+
 static bool decide_here(struct dm_txn *t, struct dm_verdict *v) {
     const struct dm_pod_container *pc = dm_txn_container(t);
     const struct dm_container *c = dm_txn_holder(t);
@@ -197,6 +211,8 @@ static bool decide_here(struct dm_txn *t, struct dm_verdict *v) {
         return true;
     if (c->admitted && !dm_decide_needed(t->manager, t->pod, t->request, pc))
         return true;
+    if (!check_given(t, v))
+        return false;
     return t->manager->topology->scope == DM_SCOPE_POD ? decide_pod(t, v) : decide(t, pc, numa, v);
 }
 

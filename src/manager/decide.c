@@ -244,6 +244,14 @@ static struct dm_affinity merge(const struct dm_manager *m, const struct dm_deci
     return dm_topology_merge(m->topology, lists, n);
 }
 
+static void add_given(const struct dm_given *g, struct dm_decision *d) {
+    for (size_t i = 0; i < g->n; i++) {
+        struct dm_hint_row *row = dm_decision_add(d);
+        row->resource = row->name = dm_strdup(g->lists[i].resource);
+        row->hints = dm_hints_copy(&g->lists[i].hints);
+    }
+}
+
 int dm_decide(const struct dm_manager *m, const struct dm_pod *pod, const devmgr_pod *request,
               const struct dm_pod_container *container, unsigned flags, struct dm_decision *ret,
               devmgr_error *reterr) {
@@ -256,6 +264,8 @@ int dm_decide(const struct dm_manager *m, const struct dm_pod *pod, const devmgr
     for (size_t i = 0; i < m->n_providers && !(flags & DM_DECIDE_DEVICES) && rc == 0; i++)
         rc = dm_provider_hints(&m->providers[i], request->uid, container ? container->name : NULL, ret,
                                reterr);
+    if (rc == 0 && !(flags & DM_DECIDE_DEVICES))
+        add_given(container ? &container->given : &request->given, ret);
     if (rc < 0)
         dm_decision_free(ret);
     else

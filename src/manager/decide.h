@@ -1,5 +1,5 @@
 /* decide.h -- which NUMA nodes a container's devices, or a pod's, should come from, and why: hints of each resource and
- * provider, merged by the policy. Reads the state, changes nothing; admission, devmgr_hints and explain use it. */
+ * provider, and those that came with the pod, merged by the policy. Reads the state, changes nothing; admission, devmgr_hints and explain use it. */
 #ifndef DM_MANAGER_DECIDE_H
 #define DM_MANAGER_DECIDE_H
 #include "manager/state.h"
@@ -19,13 +19,14 @@ struct dm_hint_row {              /* one resource's part */
 };
 struct dm_decision { /* zero-initialise; dm_decision_free */
     size_t n, cap;
-    struct dm_hint_row *rows; /* resources by name, then the providers' in their order */
-    bool changed;             /* holds another count than it asks for */
+    struct dm_hint_row
+        *rows;    /* resources by name, then the providers' in their order, then what came with the pod */
+    bool changed; /* holds another count than it asks for */
     struct dm_affinity merged;
 };
 
 enum {
-    DM_DECIDE_DEVICES = 1, /* flag: leave the providers out */
+    DM_DECIDE_DEVICES = 1, /* flag: leave out the providers, and what came with the pod */
     DM_DECIDE_IDLE = 2,    /* flag: as if all that is listed were healthy and no other pod had any */
     DM_DECIDE_REST =
         4 /* flag, of a pod: for what it lacks. Else as the kubelet: it holds nothing or all of it */

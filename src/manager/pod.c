@@ -98,6 +98,16 @@ int devmgr_pod_affinity(devmgr_pod *p, const char *container, uint64_t numa) {
     return 0;
 }
 
+int devmgr_pod_hint(devmgr_pod *p, const char *container, const devmgr_hint *hint) {
+    struct dm_pod_container *c = dm_pod_find(p, container);
+    if (container && !c)
+        return -ENOENT;
+    if (!hint || !good_name(hint->resource, MAX_RESOURCE) || hint->kind < DEVMGR_HINT ||
+        hint->kind > DEVMGR_HINT_MORE || (hint->kind == DEVMGR_HINT) != (hint->numa != 0))
+        return DEVMGR_EINVALID;
+    return dm_given_add(c ? &c->given : &p->given, hint);
+}
+
 int devmgr_pod_wait(devmgr_pod *p, uint64_t ms) {
     p->wait_ms = ms;
     return 0;
@@ -131,13 +141,16 @@ void devmgr_pod_free(devmgr_pod *p) {
             free(p->containers[i].limits[k].resource);
         free(p->containers[i].limits);
         free(p->containers[i].name);
+        dm_given_free(&p->containers[i].given);
     }
+    dm_given_free(&p->given);
     free(p->containers), free(p->uid), free(p->namespace_), free(p->name), free(p->tag), free(p);
 }
 
 static struct dm_pod_container copy_container(const struct dm_pod_container *c) {
     struct dm_pod_container copy = *c;
     copy.name = dm_strdup(c->name);
+    copy.given = dm_given_copy(&c->given);
     copy.limits = dm_memdup(c->limits, c->n_limits * sizeof *c->limits);
     for (size_t k = 0; k < c->n_limits; k++)
         copy.limits[k].resource = dm_strdup(c->limits[k].resource);
@@ -151,6 +164,7 @@ devmgr_pod *dm_pod_copy(const devmgr_pod *p) {
     copy->namespace_ = dm_strdup(p->namespace_);
     copy->name = dm_strdup(p->name);
     copy->tag = dm_strdup(p->tag);
+    copy->given = dm_given_copy(&p->given);
     copy->containers = dm_alloc_array(p->n_containers, sizeof *copy->containers);
     for (size_t i = 0; i < p->n_containers; i++)
         copy->containers[i] = copy_container(&p->containers[i]);

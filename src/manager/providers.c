@@ -42,24 +42,13 @@ static struct dm_hint_row *row_of(struct collect *c, const char *resource) {
             return &c->d->rows[i];
     struct dm_hint_row *row = dm_decision_add(c->d);
     row->resource = row->name = dm_strdup(resource);
-    row->hints = (struct dm_hints){.kind = DM_HINTS_IMPOSSIBLE, .exhaustive = true};
+    row->hints = DM_HINTS_NOT_TOLD;
     return row;
 }
 
 static int collect_hint(void *arg, const devmgr_hint *hint) {
     struct dm_hint_row *row = row_of(arg, hint->resource ? hint->resource : "");
-    if (hint->kind == DEVMGR_HINT_IMPOSSIBLE)
-        return 0;
-    if (hint->kind == DEVMGR_HINT_MORE) {
-        row->hints.exhaustive = false;
-        return 0;
-    }
-    bool any = hint->kind == DEVMGR_HINT_ANY || !hint->numa;
-    row->hints.kind = DM_HINTS_LIST;
-    dm_hints_add(&row->hints,
-                 (struct dm_hint){.mask = any ? 0 : hint->numa,
-                                  .any = any,
-                                  .preferred = hint->kind == DEVMGR_HINT_ANY || hint->preferred});
+    dm_hints_tell(&row->hints, hint);
     return 0;
 }
 

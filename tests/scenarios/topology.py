@@ -87,6 +87,23 @@ def the_machine_is_read_from_numa_root(node):
 
 
 @scenario
+def another_process_gives_its_hints_with_the_pod(node):
+    machine(node, "single-numa-node")
+    control = Control(node.control_socket)
+    cpus = [("cpu", [1], True), ("cpu", [0, 1], False)]  # node 0 has none left
+    done = control.admit(pod("p", {GPU: 1}, uid="p"), hints={"main": cpus})
+    equal([(c.affinity, [claim.numa for claim in c.claims]) for c in done.containers], [([1], [[1]])])
+    no = control.admit(pod("q", {GPU: 2}), hints={"main": cpus})  # both of node 0, and CPUs of node 1
+    equal((no.verdict, no.reason, no.message), ("not_yet", "TopologyAffinityError", TEXT))
+    contains(no.detail, "cpu: ")
+    no = control.admit(pod("q", {GPU: 1}), hints={"": cpus})
+    equal((no.verdict, no.cause), ("refused", "InvalidPod"))
+    contains(no.detail, "topology-scope is container")
+    equal(control.pods(), ["p"])
+    control.close()
+
+
+@scenario
 def another_process_decides_with_the_hints_of_the_devices(node):
     machine(node, "none")
     control = Control(node.control_socket)

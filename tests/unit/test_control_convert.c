@@ -300,3 +300,64 @@ TEST(a_decision_about_nodes_names_nodes_that_can_be) {
     CHECK_INT(dm_decode_pods(m, 1, &pods, &err), DEVMGR_EINVALID);
     CHECK_STR(err.message, "pod.containers[0].affinity.numa[2]: 64: must be a NUMA node from 0 to 63");
 }
+
+/* What is said of this hint of container c. */
+static const char *about(const char *resource, int kind, const uint32_t *nodes, size_t n) {
+    static devmgr_error err;
+    DM_CLEANUP(dm_arena_free) struct dm_arena a = {0};
+    DM_CLEANUP(dm_pods_free) struct dm_pods pods = {0};
+    PB(Pod) *m = manifest(&a, POD_TEXT("one"));
+    PB(Container) *c = PB_NEW(&a, container);
+    PB(Hint) *good = PB_NEW(&a, hint), *h = PB_NEW(&a, hint), *hints[] = {good, h};
+    good->resource = dm_pb_text("memory"), good->kind = DEVMGR__V1ALPHA1__HINT_KIND__HINT_ANY;
+    h->resource = dm_pb_text(resource), h->kind = (PB(HintKind))kind;
+    h->numa = (uint32_t *)(uintptr_t)nodes, h->n_numa = n;
+    c->name = dm_pb_text("c"), c->n_hints = 2, c->hints = hints;
+    m->n_containers = 1, m->containers = &c;
+    m->n_hints = 1, m->hints = &good;
+    err.message[0] = 0;
+    dm_decode_pods(m, 1, &pods, &err);
+    return err.message;
+}
+
+TEST(hints_that_come_with_a_pod_are_checked_field_by_field) {
+    static const uint32_t nodes[] = {0, 63, 64};
+    CHECK_STR(about("cpu", DEVMGR_HINT, nodes, 2), "");
+    CHECK_STR(about("cpu", DEVMGR_HINT_IMPOSSIBLE, NULL, 0), "");
+    CHECK_STR(about("cpu", DEVMGR_HINT, nodes, 3),
+              "pod.containers[0].hints[1].numa[2]: 64: must be a NUMA node from 0 to 63");
+    CHECK_STR(about("cpu", DEVMGR_HINT, NULL, 0),
+              "pod.containers[0].hints[1].numa: empty: HINT_NODES wants nodes");
+    CHECK_STR(about("cpu", DEVMGR_HINT_ANY, nodes, 1),
+              "pod.containers[0].hints[1].numa: only HINT_NODES has nodes");
+    CHECK_STR(about("cpu", 9, NULL, 0), "pod.containers[0].hints[1].kind: 9: must be a HintKind");
+    CHECK_STR(about("", DEVMGR_HINT_ANY, NULL, 0),
+              "pod.containers[0].hints[1].resource: \"\": must be a resource name");
+    CHECK_STR(about("\xff", DEVMGR_HINT_ANY, NULL, 0),
+              "pod.containers[0].hints[1].resource: must be UTF-8 without NUL");
+}
+
+TEST(hints_have_an_end_and_one_pod_and_no_decision_beside_them) {
+    DM_CLEANUP(dm_arena_free) struct dm_arena a = {0};
+    struct dm_pods pods;
+    devmgr_error err = {0};
+    PB(Pod) *m = manifest(&a, POD_TEXT("one") "---\n" POD_TEXT("two"));
+    PB(Container) *c = PB_NEW(&a, container);
+    PB(Hint) *h = PB_NEW(&a, hint), **many = dm_arena_array(&a, 65537, sizeof *many);
+    h->resource = dm_pb_text("cpu"), h->kind = DEVMGR__V1ALPHA1__HINT_KIND__HINT_ANY;
+    for (size_t i = 0; i < 65537; i++)
+        many[i] = h;
+    m->n_hints = 1, m->hints = many;
+    CHECK_INT(dm_decode_pods(m, 10, &pods, &err), DEVMGR_EINVALID);
+    CHECK_STR(err.message, "pod.hints: of which pod? The manifest has 2; send one at a time");
+    m->manifest = dm_pb_text(POD_TEXT("one")), m->n_hints = 65537;
+    CHECK_INT(dm_decode_pods(m, 1, &pods, &err), DEVMGR_EINVALID);
+    CHECK_STR(err.message, "pod.hints[65536]: too many: 65536 hints of 64 resources are allowed");
+    c->name = dm_pb_text("c"), c->affinity = PB_NEW(&a, affinity), c->n_hints = 1, c->hints = many;
+    m->n_hints = 0, m->n_containers = 1, m->containers = &c;
+    CHECK_INT(dm_decode_pods(m, 1, &pods, &err), DEVMGR_EINVALID);
+    CHECK_STR(err.message, "pod.containers[0].hints: affinity says what was decided; give one of them");
+    c->affinity = NULL, c->name = dm_pb_text("x");
+    CHECK_INT(dm_decode_pods(m, 1, &pods, &err), DEVMGR_EINVALID);
+    CHECK_STR(err.message, "pod.containers[0].name: \"x\": the pod has no such container");
+}

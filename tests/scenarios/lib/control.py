@@ -40,9 +40,14 @@ class Control:
             raise Failure(f"{method}: {why}")
         return [read(m) for m in messages(data)]
 
-    def admit(self, manifest, affinity=None):
-        """A Pod manifest, not waited for. `affinity`: container -> nodes, decided by the caller."""
-        decided = b"".join(field(5, field(1, name) + field(5, b"".join(field(1, node) for node in nodes)))
+    def admit(self, manifest, affinity=None, hints=None):
+        """A Pod manifest, not waited for. `affinity`: container -> nodes, decided by the caller; or `hints`: container
+        ("": the pod) -> [(resource, nodes, preferred)], as another hint provider has them."""
+        told = {name: [field(1, r) + b"".join(field(4, n) for n in nodes) + field(3, int(good)) for r, nodes, good in sets]
+                for name, sets in (hints or {}).items()}
+        decided = b"".join(field(8, hint) for hint in told.pop("", []))
+        decided += b"".join(field(5, field(1, name) + b"".join(field(6, hint) for hint in sets)) for name, sets in told.items())
+        decided += b"".join(field(5, field(1, name) + field(5, b"".join(field(1, node) for node in nodes)))
                            for name, nodes in (affinity or {}).items())
         m = self.call("Admit", field(1, field(1, json.dumps(manifest)) + decided))[0]
         return types.SimpleNamespace(verdict=VERDICTS.get(_number(m, 4), "other"), cause=_text(m, 5), reason=_text(m, 6),
