@@ -187,6 +187,30 @@ def a_damaged_file_gives_no_device_to_two_pods(node):
 
 
 @scenario
+def verify_finds_each_cut_and_each_turned_bit(node):
+    node.start()
+    node.plugin(GPU, 2)
+    node.wait_for(GPU, 2)
+    device = admitted(node, "a")
+    node.stop()
+    data, harmed = node.checkpoint.read_bytes(), node.scratch / "harmed"
+    found = same = 0
+    for at in range(0, len(data), 7):  # every place: tests/unit/test_damage.c
+        for bad in (data[:at], data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :]):
+            harmed.write_bytes(bad)
+            verdict = node.run("devmgrctl", "checkpoint", "verify", harmed, code=(0, 1))
+            if verdict.returncode == 1:
+                found += 1
+                equal(verdict.stderr.count("\n"), 1, f"{at}: one line")
+                contains(verdict.stderr, str(harmed))
+            else:  # our part is damaged, and that is said; or it means the same
+                same += 1
+                true(len(bad) == len(data), f"a cut at {at} is found")
+                contains(node.run("devmgrctl", "checkpoint", "show", harmed, code=0).stdout, device)
+    print(f"# {len(data)} bytes: {found} found, {same} with the same claims")
+
+
+@scenario
 def a_pod_that_only_the_damaged_file_knew_keeps_admission_closed(node):
     node.start()
     node.plugin(GPU, 4)

@@ -63,7 +63,12 @@ def who_cannot_be_reached_is_told_where_and_why(node):
     gone.bind(str(dead))
     gone.close()
     (node.plugins / "file.sock").write_text("")
-    for name, why in {"missing.sock": "the plugin has not made its socket", "dead.sock": "nobody listens", "file.sock": "not a socket"}.items():
+    full, waits = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+    full.bind(str(node.plugins / "full.sock"))
+    full.listen(0)
+    waits.connect(str(node.plugins / "full.sock"))
+    for name, why in {"missing.sock": "the plugin has not made its socket", "dead.sock": "nobody listens", "file.sock": "not a socket",
+                      "full.sock": "the plugin does not accept connections"}.items():
         judge(register(node, GPU, name), "failed to dial device plugin", GPU, node.plugins / name, "tried for 300ms", why)
     untouched(node, plugin, 4)
 
@@ -228,6 +233,37 @@ def an_answer_that_is_none_is_the_plugins_fault_and_costs_nothing(node):
     result, plugin = allocates(node, "two", field(1, good) + field(1, b"\x0a\x7f"))
     matches(result, {"verdict": "admitted"})
     equal(node.options("asks")["envs"], [{"name": "A", "value": "1"}])
+
+
+def mounts(*pairs):
+    """An answer that mounts host paths at container paths."""
+    return field(1, b"".join(field(2, field(1, container) + field(2, host)) for container, host in pairs))
+
+
+@scenario
+def of_conflicting_paths_the_first_wins_or_nobody(node):
+    answers = {GPU: mounts(("/data", "/gpu"), ("/data", "/again")), NIC: mounts(("/data", "/nic"), ("/nic", "/nic"))}
+    says = f'mount "/data": {GPU} has "/gpu", {GPU} has "/again"'
+    for setting in ("first", "refuse"):
+        node.start("--conflicts", setting)
+        plugins = [RawPlugin(node.plugins / name[-3:], [device(name[-3:])], answer) for name, answer in answers.items()]
+        for plugin, resource in zip(plugins, answers):
+            equal(register(node, resource, plugin.path.name), "")
+            node.wait_for(resource, 1)
+        result = node.admit(pod("asks", {GPU: 1, NIC: 1}))
+        for part in ("default/asks", "container main", says):
+            contains(result["detail"], part)
+        if setting == "first":
+            equal(result["verdict"], "admitted")
+            equal([(m["container_path"], m["host_path"]) for m in node.options("asks")["mounts"]], [("/data", "/gpu"), ("/nic", "/nic")])
+            contains(node.daemon.stderr(), says)
+            node.release("asks")
+        else:
+            matches(result, {"verdict": "refused", "cause": "OptionsConflict"})
+            equal([(row["reserved"], row["held"]) for row in node.resources().values()], [(0, 0), (0, 0)], "all is given back")
+        node.stop()
+        for plugin in plugins:
+            plugin.close()
 
 
 @scenario
