@@ -28,7 +28,6 @@ void dm_txn_answered(struct dm_txn *t, const struct dm_open_call *call, const st
 bool dm_txn_try(struct dm_txn *t, struct dm_verdict *v); /* of a trial: reserves t->resource; false: v */
 void dm_txn_gone(struct dm_txn *t);                      /* its turn has not come and its plugin has gone */
 void dm_txn_time_out(struct dm_txn *t);                  /* its turn did not come in time */
-/* Which devices it would get for the container and resource where it is, its own reservation counted as free. */
-int dm_txn_pick(const struct dm_txn *t, size_t needed, const uint32_t *wish, size_t n_wish,
-                struct dm_picked *ret);
+/* Chooses anew for what is reserved where it is, with what GetPreferredAllocation is to carry. */
+void dm_txn_offer(const struct dm_txn *t, struct dm_picked *ret);
 #endif

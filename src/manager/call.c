@@ -74,7 +74,7 @@ static const char **ids_of(const char **at, const struct dm_resource *r, const u
  * was reserved is offered: a plugin asked to choose from nothing would say that this is an error. */
 static void fill_preferred(struct dm_manager *m, struct dm_open_call *c) {
     DM_CLEANUP(dm_picked_free) struct dm_picked picked = {0};
-    dm_txn_pick(c->txn, c->txn->claim->n, NULL, 0, &picked);
+    dm_txn_offer(c->txn, &picked);
     m->call_must = ids_of(m->call_must, c->resource, picked.must, picked.n_must);
     c->call.n_must = picked.n_must;
     if (picked.ask) {

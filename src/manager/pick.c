@@ -88,10 +88,12 @@ static void start(struct pick *p) {
 
 /* What a GetPreferredAllocation would carry now: what is taken must be in, `from` is what it may choose from. */
 static void offer(struct pick *p, const struct dm_bits *from, struct dm_picked *ret) {
+    ret->ask = true;
+    if (!p->c->offers)
+        return;
     struct dm_bits both = sized(p->words);
     for (size_t w = 0; w < p->words; w++)
         both.words[w] = from->words[w] | p->taken.words[w];
-    ret->ask = true;
     ret->offer = list(&both, p->words, &ret->n_offer);
     ret->must = list(&p->taken, p->words, &ret->n_must);
     dm_bits_free(&both);

@@ -14,14 +14,15 @@ struct dm_choice {
     size_t needed;
     const uint32_t *wish; /* the plugin's preference, in its order; ids not on offer are ignored */
     size_t n_wish;
+    bool offers; /* offer and must are wanted: with many devices they cost more than the choice */
 };
 struct dm_picked {
     uint32_t *devices; /* ascending */
     size_t n;          /* == needed on success */
     size_t available;  /* free devices there were */
     bool spilled;      /* some are on nodes, and on none of the affinity */
-    /* Where a preference would count (ALLOC-25 and ALLOC-27): what the plugin would be offered, and what it
-     * must include. Both ascending. */
+    /* A preference would count (ALLOC-25 and ALLOC-27). With dm_choice.offers: what the plugin would be offered, and
+     * what it must include. Both ascending. */
     bool ask;
     uint32_t *offer, *must;
     size_t n_offer, n_must;

@@ -13,8 +13,9 @@
 #include "manager/texts.h"
 #include "manager/verdict.h"
 
-int dm_txn_pick(const struct dm_txn *t, size_t needed, const uint32_t *wish, size_t n_wish,
-                struct dm_picked *ret) {
+/* What is reserved here already counts as free. */
+static int choose(const struct dm_txn *t, size_t needed, const uint32_t *wish, size_t n_wish, bool offers,
+                  struct dm_picked *ret) {
     const struct dm_resource *r = t->resource;
     uint32_t *reuse;
     if (t->claim)
@@ -30,7 +31,8 @@ int dm_txn_pick(const struct dm_txn *t, size_t needed, const uint32_t *wish, siz
                           .affinity = dm_txn_affinity(t),
                           .needed = needed,
                           .wish = wish,
-                          .n_wish = n_wish};
+                          .n_wish = n_wish,
+                          .offers = offers};
     int rc = dm_pick(&c, ret);
     if (t->claim)
         dm_claim_resume(t->claim);
@@ -38,15 +40,19 @@ int dm_txn_pick(const struct dm_txn *t, size_t needed, const uint32_t *wish, siz
     return rc;
 }
 
-/* As dm_txn_pick; when it cannot be near enough to what was decided, because others were faster, decides anew. */
+void dm_txn_offer(const struct dm_txn *t, struct dm_picked *ret) {
+    choose(t, t->claim->n, NULL, 0, true, ret);
+}
+
+/* Chooses; when it cannot be near enough to what was decided, because others were faster, decides anew. */
 static bool pick(struct dm_txn *t, size_t needed, const uint32_t *wish, size_t n_wish,
                  struct dm_picked *picked, struct dm_verdict *v) {
-    int rc = dm_txn_pick(t, needed, wish, n_wish, picked);
+    int rc = choose(t, needed, wish, n_wish, false, picked);
     if (dm_txn_binding(t, t->resource) && (rc < 0 || picked->spilled)) {
         dm_picked_free(picked);
         if (!dm_txn_decide_again(t, v))
             return false;
-        rc = dm_txn_pick(t, needed, wish, n_wish, picked);
+        rc = choose(t, needed, wish, n_wish, false, picked);
     }
     if (rc < 0)
         dm_verdict_insufficient(v, t, t->resource, needed, picked->n, picked->available);

@@ -39,7 +39,8 @@ static int pick(const struct state *s, size_t needed, const char *wish, struct d
                           .affinity = s->affinity,
                           .needed = needed,
                           .wish = wishes,
-                          .n_wish = strlen(wish)};
+                          .n_wish = strlen(wish),
+                          .offers = true};
     for (size_t i = 0; s->reuse[i]; i++)
         reuse[i] = (uint32_t)(s->reuse[i] - '0');
     for (size_t i = 0; wish[i]; i++)
@@ -124,6 +125,23 @@ TEST(the_plugin_is_asked_where_the_kubelet_asks_it) {
         CHECK_STR(text(p.must, p.n_must), row->must);
         dm_picked_free(&p);
     }
+}
+
+TEST(an_offer_that_nobody_wants_is_not_made) {
+    struct dm_bits healthy = {0}, none = {0};
+    struct dm_picked p;
+    for (size_t i = 0; i < 4; i++)
+        dm_bits_set(&healthy, i);
+    CHECK_INT(
+        dm_pick(
+            &(struct dm_choice){.n = 4, .healthy = &healthy, .held = &none, .reserved = &none, .needed = 2},
+            &p),
+        0);
+    CHECK_INT(p.ask, 1);
+    CHECK_INT(p.n_offer + p.n_must, 0);
+    CHECK_STR(text(p.devices, p.n), "01");
+    dm_picked_free(&p);
+    dm_bits_free(&healthy);
 }
 
 TEST(P13_a_thousand_times_the_same) {
