@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { DM_FAMILY_DENSE = 16, DM_FAMILY_BUDGET = 1 << 18 };
+enum { DM_FAMILY_DENSE = 16, DM_FAMILY_BUDGET = 1 << 19 };
 
 struct dm_family { /* members: distinct, within `all`, none empty */
     uint64_t all;

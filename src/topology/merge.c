@@ -18,7 +18,10 @@
  * all of them the latter (then m is the machine). Those r are kept list after list, best_preferred(). When none has
  * a node of the machine, all pairs that count have p false, and the first is found among the m that occur: all ANDs of one
  * mask from each list. The ANDs over lists 1 ... i are the ANDs over 1 ... i-1, each AND each mask of list i, whatever tuple
- * led there; so a set is kept once, and one that became empty stays empty and is dropped: best_other(), family.c. */
+ * led there; so a set is kept once, and one that became empty stays empty and is dropped: best_other(), family.c.
+ *
+ * With single-numa-node only preferred hints of one node or none count, so that tuples without p have masks of different
+ * nodes, and none counts. */
 #include "topology/merge.h"
 #include "base/mem.h"
 #include "topology/family.h"
@@ -26,10 +29,10 @@
 
 enum { NO_MASK = DM_NUMA_NODES + 1 };
 
-struct list { /* one resource's hints as the policy sees them */
+struct list { /* one resource's hints */
     const struct dm_hints *hints;
-    bool single;
-    bool any, any_preferred; /* a hint without mask, not preferred; preferred */
+    size_t n;                /* of them; 0: what kind says */
+    bool any, any_preferred; /* there is a hint without mask, not preferred; preferred */
     uint64_t named;          /* nodes in its masks */
     int least;               /* size of the narrowest mask; NO_MASK: it has none */
 };
@@ -45,24 +48,18 @@ static int count(uint64_t set) {
 
 /* ---- lists ------------------------------------------------------------------------------------------------------------- */
 
-/* Has the policy use for a hint with a mask? */
-static bool wanted(const struct list *l, const struct dm_hint *x) {
-    return !x->any && (!l->single || (x->preferred && count(x->mask) == 1));
-}
-
-static void read_list(struct list *l, const struct dm_hints *h, bool single) {
+static void read_list(struct list *l, const struct dm_hints *h) {
     *l = (struct list){.hints = h,
-                       .single = single,
-                       .least = NO_MASK,
+                       .n = h->kind == DM_HINTS_LIST ? h->n : 0,
+                       .any = h->kind == DM_HINTS_IMPOSSIBLE,
                        .any_preferred = h->kind == DM_HINTS_ANY,
-                       .any = h->kind == DM_HINTS_IMPOSSIBLE && !single};
-    for (size_t i = 0; h->kind == DM_HINTS_LIST && i < h->n; i++) {
+                       .least = NO_MASK};
+    for (size_t i = 0; i < l->n; i++) {
         const struct dm_hint *x = &h->hints[i];
         int size = count(x->mask);
-        if (x->any) {
-            l->any_preferred |= x->preferred;
-            l->any |= !x->preferred && !single;
-        } else if (wanted(l, x)) {
+        if (x->any)
+            *(x->preferred ? &l->any_preferred : &l->any) = true;
+        else {
             l->named |= x->mask;
             l->least = size < l->least ? size : l->least;
         }
@@ -100,11 +97,13 @@ static bool contains(const struct masks *m, uint64_t set) {
     return m->n && bsearch(&set, m->sets, m->n, sizeof(*m->sets), ascending);
 }
 
-static void fold_preferred(struct preferred *p, const struct list *l) {
+static void fold_preferred(struct preferred *p, const struct list *l, bool single) {
     struct masks liked = {0}, equal = {0};
-    for (size_t i = 0; l->hints->kind == DM_HINTS_LIST && i < l->hints->n; i++)
-        if (l->hints->hints[i].preferred && wanted(l, &l->hints->hints[i]))
-            add(&liked, l->hints->hints[i].mask);
+    for (size_t i = 0; i < l->n; i++) {
+        const struct dm_hint *x = &l->hints->hints[i];
+        if (x->preferred && !x->any && (!single || count(x->mask) == 1))
+            add(&liked, x->mask);
+    }
     make_distinct(&liked);
     for (size_t i = 0; i < p->equal.n; i++)
         if (l->any_preferred || contains(&liked, p->equal.sets[i]))
@@ -121,10 +120,10 @@ static void fold_preferred(struct preferred *p, const struct list *l) {
 
 /* All that a hint of the list can AND with: its mask; the whole machine for one without. */
 static void fold_other(struct dm_family *f, const struct list *l) {
-    size_t n = 0, most = l->hints->kind == DM_HINTS_LIST ? l->hints->n : 0;
-    DM_FREE uint64_t *sets = dm_alloc_array(most + 1, sizeof *sets);
-    for (size_t i = 0; i < most; i++)
-        if (wanted(l, &l->hints->hints[i]))
+    size_t n = 0;
+    DM_FREE uint64_t *sets = dm_alloc_array(l->n + 1, sizeof *sets);
+    for (size_t i = 0; i < l->n; i++)
+        if (!l->hints->hints[i].any)
             sets[n++] = l->hints->hints[i].mask & f->all;
     if (!n && (l->any || l->any_preferred))
         return; /* says nothing */
@@ -152,7 +151,7 @@ static bool fitter(const struct dm_topology *t, uint64_t a, uint64_t b) {
 static uint64_t best_preferred(const struct dm_topology *t, const struct list *lists, size_t n) {
     struct preferred p = {.start = true};
     for (size_t i = 0; i < n; i++)
-        fold_preferred(&p, &lists[i]);
+        fold_preferred(&p, &lists[i], t->policy == DM_POLICY_SINGLE_NUMA_NODE);
     uint64_t best = p.start ? t->numa.all : 0;
     for (size_t i = 0; i < p.equal.n; i++) {
         uint64_t m = p.equal.sets[i] & t->numa.all;
@@ -195,12 +194,12 @@ struct dm_affinity dm_topology_merge(const struct dm_topology *t, const struct d
         return a;
     DM_FREE struct list *lists = dm_alloc_array(n, sizeof *lists);
     for (size_t i = 0; i < n; i++) {
-        read_list(&lists[i], &hints[i], single);
+        read_list(&lists[i], &hints[i]);
         a.exhaustive &= hints[i].kind != DM_HINTS_LIST || hints[i].exhaustive;
     }
     a.mask = best_preferred(t, lists, n);
     a.preferred = a.mask;
-    if (!a.preferred)
+    if (!a.preferred && !single)
         a.mask = best_other(t, lists, n, &a.exhaustive);
     if (!a.mask)
         a.mask = t->numa.all;
