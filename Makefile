@@ -13,7 +13,8 @@
 #                   DAEMON=1: the admissions among them through devmgrd, with plugins on sockets
 #   make check-checkpoints DIR=  reads checkpoints beside which the kubelet's reading lies, and compares
 #   make interop    the real kubelet's code and plugins beside ours (Go)
-#   make bench      measurements                 make deps      install what building needs and is missing
+#   make bench      measurements, beside the kubelet's code: ARGS='-o json'; see bench/README.md
+#   make deps       install what building needs and is missing
 #   make install    PREFIX= DESTDIR=             make uninstall takes away what install put there
 #   make dist       tarball of HEAD              make clean     make help
 #
@@ -90,6 +91,7 @@ MODEL     := $(BUILD)/tests/model/model
 EXAMPLES  := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 FUZZERS   := $(patsubst fuzz/%.c,%,$(wildcard fuzz/fuzz_*.c))
 REPLAYS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/vectors/*.c))
+BENCHES   := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 CORPORA   := $(FUZZERS:%=$(BUILD)/tests/corpus/%)
 SCRIPTS   := $(wildcard tests/package/*.sh tests/package/*.py tests/scenarios/*.py)
 SOURCES   := $(wildcard include/*.h src/*.[ch] src/*/*.[ch] tools/*/*.[ch] tests/*.[ch] tests/unit/*.[ch] \
@@ -133,17 +135,17 @@ $(BUILD)/$(SONAME): $(LIB_O) $(BUILD)/link
 	    -o $@ $(LIB_O) $(LIBS) && ln -sf $(SONAME) $(BUILD)/libdevmgr.so
 
 $(foreach dir,$(PROG_DIRS),$(eval $(call prog,$(dir)): $(call o,$(wildcard $(dir)/*.c))))
-$(TESTS) $(EXAMPLES) $(REPLAYS): %: %.o
+$(TESTS) $(EXAMPLES) $(REPLAYS) $(BENCHES): %: %.o
 $(MODEL): $(call o,$(wildcard tests/model/*.c))
 $(CORPORA): $(BUILD)/tests/corpus/%: $(BUILD)/fuzz/%.o $(BUILD)/tests/corpus.o
-$(PROGS) $(TESTS) $(MODEL) $(EXAMPLES) $(REPLAYS) $(CORPORA): $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a $(BUILD)/link
+$(PROGS) $(TESTS) $(MODEL) $(EXAMPLES) $(REPLAYS) $(BENCHES) $(CORPORA): $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a $(BUILD)/link
 	$(call say,LD,$@) mkdir -p $(@D) && $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
 # ---- tests ------------------------------------------------------------------------------------------------------------
 export BUILD CC CXX SAN PKG_CONFIG GRPC
 unit: $(TESTS)
 	@tests/run $(TESTS)
-check: all $(TESTS) $(MODEL) $(EXAMPLES) $(REPLAYS) $(CORPORA) $(if $(SAN),,stage)
+check: all $(TESTS) $(MODEL) $(EXAMPLES) $(REPLAYS) $(BENCHES) $(CORPORA) $(if $(SAN),,stage)
 	@tests/run $(TESTS) $(MODEL) $(REPLAYS) $(CORPORA) $(SCRIPTS)
 model: $(MODEL)
 	@TEST_TIMEOUT=1800 tests/run $(MODEL)
@@ -181,8 +183,8 @@ corpora: $(CORPORA)
 interop: all stage
 	@interop/build $(BUILD)/interop
 	@interop/run
-bench: all
-	@bench/run
+bench: all $(BENCHES)
+	@bench/run $(ARGS) $(BENCHES)
 lint:
 	@$(CLANG_FORMAT) --dry-run -Werror $(SOURCES)
 	@tools/lint-rules
