@@ -139,8 +139,65 @@ static void on_refused(struct asked *a, const devmgr_admission *r) {
     if (r->n_claims || !*r->message || !*r->detail)
         complain("%s is told %s without words, or with devices", pod_name(a->pod),
                  devmgr_verdict_name(r->verdict));
+    if (w->model.pods[a->pod].took)
+        complain("%s failed, and the hint provider is not told", pod_name(a->pod));
     w->model.pods[a->pod].pending = false;
     model_attempt_over(&w->model, a->pod);
+}
+
+static int keep_forecast(void *arg, const char *json, size_t n) {
+    DM_FREE char *text = dm_strndup(json, n);
+    const char *verdict = strstr(text, "\"verdict\":\""), *cause = strstr(text, "\"cause\":\"");
+    if (!verdict || !cause)
+        complain("explain without a verdict or a cause: %s", text);
+    snprintf(arg, 40, "%.*s %.*s", (int)strcspn(verdict + 11, "\""), verdict + 11,
+             (int)strcspn(cause + 9, "\""), cause + 9);
+    return 0;
+}
+
+/* Nobody may notice that it was asked: no revision, no save, nothing to do. look.c sees whether anything has changed. */
+static void explain(struct world *w, const devmgr_pod *pod, char *forecast) {
+    devmgr_error err;
+    struct dm_action a;
+    uint64_t revision = dm_manager_revision(w->m);
+    bool unsaved = dm_manager_unsaved(w->m);
+    if (dm_manager_explain(w->m, pod, keep_forecast, forecast, &err) < 0)
+        complain("explain: %s", err.message);
+    if (revision != dm_manager_revision(w->m) || unsaved != dm_manager_unsaved(w->m) ||
+        (!w->draining && dm_manager_next(w->m, &a)))
+        complain("explain has changed something");
+}
+
+/* While recovering a pod that nobody has heard of gets nothing, and it is told why; at other times that is never the reason.
+ * Where topology has a say it may be refused before. */
+void caller_ask_for_a_stranger(struct world *w) {
+    const struct model *m = &w->model;
+    bool now = m->recovering || m->step % 16 == 0; /* it takes time */
+    for (int r = 0; r < RESOURCES && now && !m->closing && !m->strict && !m->provider; r++) {
+        char forecast[40];
+        if (!m->resources[r].connected)
+            continue;
+        devmgr_pod *p = devmgr_pod_new("stranger", "default", "stranger");
+        devmgr_pod_container(p, container_names[0], container_kinds[0]);
+        devmgr_pod_limit(p, container_names[0], resource_names[r], 1);
+        explain(w, p, forecast);
+        devmgr_pod_free(p);
+        if ((strstr(forecast, devmgr_cause_name(DEVMGR_RECOVERING)) != NULL) != m->recovering)
+            complain("recovery is%s over, and a stranger who wants %s hears \"%s\"",
+                     m->recovering ? " not" : "", resource_names[r], forecast);
+        return;
+    }
+}
+
+/* Told within the step in which it was asked: nobody but the manager had a say. */
+static void check_forecast(const struct asked *a, const devmgr_admission *r) {
+    char told[40];
+    const struct model_pod *p = &a->w->model.pods[a->pod];
+    snprintf(told, sizeof told, "%s %s", devmgr_verdict_name(r->verdict),
+             r->cause ? devmgr_cause_name(r->cause) : "");
+    bool alone = p->asked_in == a->w->model.step && !p->called_at && p->released_in != a->w->model.step;
+    if (*a->forecast && alone && r->cause != DEVMGR_PROVIDER_REFUSED && strcmp(a->forecast, told))
+        complain("%s is told \"%s\", and explain said \"%s\"", pod_name(a->pod), told, a->forecast);
 }
 
 static void on_admission(void *arg, const devmgr_admission *r) {
@@ -150,6 +207,8 @@ static void on_admission(void *arg, const devmgr_admission *r) {
     struct event event = a->event;
     tell(a);
     w->counts[r->verdict]++;
+    story("%s is told %s %s", pod_name(a->pod), devmgr_verdict_name(r->verdict), r->detail);
+    check_forecast(a, r);
     if (r->verdict != DEVMGR_ADMITTED) {
         on_refused(a, r);
     } else {
@@ -158,6 +217,7 @@ static void on_admission(void *arg, const devmgr_admission *r) {
         if (why)
             complain("%s is told ADMITTED: %s", pod_name(a->pod), why);
         model_admitted(&w->model, a->pod, now);
+        w->model.pods[a->pod].took = false; /* it keeps that */
         check_durable(w, a->pod);
         keep_records(w, a->pod);
     }
@@ -171,8 +231,11 @@ static void admit(struct world *w, const struct event *e) {
     devmgr_pod *pod = pod_of(e->pod, &ask);
     struct asked *a = new_asked(w, ASKED_ADMIT, e->pod);
     a->event = *e;
-    if (!p->pending)
-        w->asks[e->pod] = p->ask = ask;
+    if (!p->pending) {
+        p->ask = ask;
+        if (ask.explain)
+            explain(w, pod, a->forecast);
+    }
     int rc = dm_manager_admit(w->m, pod, on_admission, a, &err);
     devmgr_pod_free(pod);
     if (rc != (p->pending ? -EALREADY : 0))
@@ -382,6 +445,45 @@ static void options(struct world *w, const struct event *e) {
     a->container = e->how % 8 % CONTAINERS;
     asked_to(dm_manager_options(w->m, pod_name(e->pod), container_names[a->container],
                                 e->how & 8 ? DEVMGR_NO_PRESTART : 0, on_options, a));
+}
+
+/* ---- a hint provider ---------------------------------------------------------------------------------------------- */
+
+static int give_hints(void *arg, const char *uid, const char *container, devmgr_hint_cb add, void *add_arg) {
+    const struct world *w = arg;
+    (void)uid, (void)container;
+    for (int node = 0; node < 2; node++) {
+        devmgr_hint hint = {.resource = "cpu", .kind = DEVMGR_HINT, .preferred = 1, .numa = 1u << node};
+        if (w->provider >> node & 1)
+            add(add_arg, &hint);
+    }
+    return w->provider & HINTS_FAIL ? -EIO : 0;
+}
+
+static int take(void *arg, const char *uid, const char *container, uint64_t numa, devmgr_error *reterr) {
+    struct world *w = arg;
+    struct model_pod *p = &w->model.pods[pod_number(uid)];
+    (void)container, (void)numa;
+    if (w->provider & TAKE_FAILS) {
+        w->provider &= ~TAKE_FAILS;
+        return dm_error_set(reterr, -EBUSY, "no CPU is free");
+    }
+    p->took = true;
+    return 0;
+}
+
+static void give_back(void *arg, const char *uid) {
+    struct world *w = arg;
+    struct model_pod *p = &w->model.pods[pod_number(uid)];
+    if (!p->took)
+        complain("the hint provider is to give back for %s, and took nothing", uid);
+    p->took = false;
+}
+
+void caller_join(struct world *w) {
+    devmgr_provider p = {sizeof p, w, give_hints, take, give_back};
+    if (dm_manager_add_provider(w->m, &p) < 0)
+        complain("a hint provider may not join");
 }
 
 /* ---- one event ------------------------------------------------------------------------------------------------------------------------ */

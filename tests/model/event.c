@@ -12,7 +12,7 @@ unsigned below(struct random *r, unsigned n) { /* splitmix64 */
     return (unsigned)((z ^ z >> 31) >> 33) % n;
 }
 
-/* ---- what a pod asks for: 5 bits named, 5 running, 3 wait, 2 nodes, in b ------------------------------------------------ */
+/* ---- what a pod asks for: 5 bits named, 5 running, 3 wait, 2 nodes, 1 explain, in b ------------------------------------------------ */
 
 static const uint64_t waits[] = {0, 0, 0, 0, 900, 20000, 200000, 1000000000};
 
@@ -20,17 +20,20 @@ struct ask ask_of(const struct event *e) {
     struct ask ask = {.named = e->b & 31,
                       .running = e->b >> 5 & 31,
                       .wait_ms = waits[e->b >> 10 & 7],
-                      .nodes = e->b >> 13 & 3};
+                      .nodes = e->b >> 13 & 3,
+                      .explain = e->b >> 15 & 1};
     for (int c = 0; c < CONTAINERS; c++)
         for (int r = 0; r < RESOURCES && ask.named >> c & 1; r++)
             ask.count[c][r] = e->a >> 2 * (c * RESOURCES + r) & 3;
     return ask;
 }
 
-static uint32_t some_counts(struct random *r) {
+static uint32_t some_counts(struct random *r, bool crowd) {
     uint32_t a = 0;
     for (int i = 0; i < CONTAINERS * RESOURCES; i++) {
         unsigned n = below(r, 12);
+        if (crowd && i % RESOURCES != 1)
+            n = n < 10 ? 0 : 7;
         a |= (n < 7 ? 0u : n < 10 ? 1u : n < 11 ? 2u : 3u) << 2 * i;
     }
     return a;
@@ -39,7 +42,7 @@ static uint32_t some_counts(struct random *r) {
 static void make_ask(struct random *r, struct habits *h, struct event *e) {
     struct event *habit = &h->asks[e->pod];
     if (!habit->b || !below(r, 30)) {
-        habit->a = some_counts(r);
+        habit->a = some_counts(r, h->crowd);
         habit->b = 1 + below(r, 31);
     }
     e->a = habit->a, e->b = habit->b;
@@ -50,8 +53,9 @@ static void make_ask(struct random *r, struct habits *h, struct event *e) {
     if (!below(r, 20))
         e->a ^= 1u << below(r, 2 * CONTAINERS * RESOURCES); /* a changed count */
     e->b |= below(r, 6) ? 0 : below(r, 32) << 5;
-    e->b |= below(r, 8) << 10;
+    e->b |= (h->crowd ? 5 + below(r, 3) : below(r, 8)) << 10;
     e->b |= below(r, 2) ? 0 : below(r, 4) << 13;
+    e->b |= below(r, 4) ? 0 : 1u << 15;
     e->how = (uint8_t)(below(r, 8) ? THEN_NOTHING : below(r, THENS));
 }
 
@@ -123,6 +127,9 @@ static void fill(struct random *r, struct habits *h, struct event *e) {
     case EV_PASS:
         e->a = 1 + below(r, passes[below(r, below(r, 3) ? 3 : 6)]);
         break;
+    case EV_PROVIDER:
+        e->how = (uint8_t)(below(r, 4) | (below(r, 4) ? 0 : HINTS_FAIL) | (below(r, 2) ? 0 : TAKE_FAILS));
+        break;
     case EV_RESTART:
         make_end(r, e);
     }
@@ -130,10 +137,10 @@ static void fill(struct random *r, struct habits *h, struct event *e) {
 
 /* How often each happens, when nothing else is more likely. */
 static const uint8_t weights[EV_KINDS] = {
-    [EV_CONNECT] = 6,   [EV_LIST] = 8,  [EV_GONE] = 2,       [EV_ADMIT] = 24,  [EV_ANSWER] = 3,
-    [EV_STARTED] = 1,   [EV_SAVED] = 3, [EV_SAVE_AGAIN] = 1, [EV_RELEASE] = 8, [EV_CONTAINER] = 3,
-    [EV_INIT_DONE] = 3, [EV_LOOK] = 2,  [EV_SYNC] = 2,       [EV_OPTIONS] = 4, [EV_ADOPT] = 2,
-    [EV_FORGET] = 1,    [EV_PASS] = 7,  [EV_RESTART] = 2};
+    [EV_CONNECT] = 6,   [EV_LIST] = 8,     [EV_GONE] = 2,       [EV_ADMIT] = 24,  [EV_ANSWER] = 3,
+    [EV_STARTED] = 1,   [EV_SAVED] = 3,    [EV_SAVE_AGAIN] = 1, [EV_RELEASE] = 8, [EV_CONTAINER] = 3,
+    [EV_INIT_DONE] = 3, [EV_LOOK] = 2,     [EV_SYNC] = 2,       [EV_OPTIONS] = 4, [EV_ADOPT] = 2,
+    [EV_FORGET] = 1,    [EV_PROVIDER] = 2, [EV_PASS] = 7,       [EV_RESTART] = 2};
 
 static uint8_t one_of(struct random *r, set choice) {
     unsigned n = below(r, (unsigned)model_size(choice));
@@ -185,7 +192,8 @@ bool event_simpler(struct event *e, unsigned n) {
         e->a = e->a > 62000 ? 62000 : 1000;
     else if (n == 66 && e->kind == EV_RESTART)
         e->b = 1000;
-    else if (n == 67 && e->kind == EV_RESTART)
+    else if (n == 67 && e->kind == EV_RESTART &&
+             e->how > END_KILL) /* not from END_CLOSE: it would never end */
         e->how = END_KILL;
     return n <= 67;
 }
@@ -232,6 +240,8 @@ static void say_ask(struct line *l, const struct event *e) {
                 say(l, " %s=%d", resource_names[r], ask.count[c][r]);
         say(l, " )");
     }
+    if (ask.explain)
+        say(l, ", explained before");
     if (ask.nodes)
         say(l, ", near nodes %#x", ask.nodes);
     if (ask.wait_ms)
@@ -290,6 +300,10 @@ static void say_rest(struct line *l, const struct event *e) {
     case EV_FORGET:
         say(l, "forget %s", resource_names[e->res]);
         break;
+    case EV_PROVIDER:
+        say(l, "a hint provider says nodes %#x%s%s", e->how & 3, e->how & HINTS_FAIL ? ", fails to hint" : "",
+            e->how & TAKE_FAILS ? ", refuses once" : "");
+        break;
     case EV_PASS:
         say(l, "%u ms pass", e->a);
         break;
@@ -299,14 +313,17 @@ static void say_rest(struct line *l, const struct event *e) {
     }
 }
 
+const char *const policy_names[POLICIES] = {"none", "best-effort", "restricted", "single-numa-node"};
+
 char *event_line(const struct event *e, char *out, size_t size) {
     struct line l = {out, size};
     *out = 0;
     switch (e->kind) {
     case EV_SETTINGS:
-        say(&l, "settings:%s%s%s%s", e->how & SET_ONE_QUEUE ? " serial=node" : "",
-            e->how & SET_SKIP ? " unknown-resource=skip" : "", e->how & SET_REFUSE ? " conflicts=refuse" : "",
-            e->how & SET_FEW ? " max-resources=2" : "");
+        say(&l, "settings: topology-policy=%s topology-scope=%s%s%s%s%s%s", policy_names[e->a % POLICIES],
+            e->b ? "pod" : "container", e->how & SET_PROVIDER ? " and a hint provider" : "",
+            e->how & SET_ONE_QUEUE ? " serial=node" : "", e->how & SET_SKIP ? " unknown-resource=skip" : "",
+            e->how & SET_REFUSE ? " conflicts=refuse" : "", e->how & SET_FEW ? " max-resources=2" : "");
         break;
     case EV_CONNECT:
         say(&l, "%s registers%s%s", resource_names[e->res], e->how & 1 ? ", with PreStartContainer" : "",

@@ -8,8 +8,8 @@
 #include <stddef.h>
 
 enum event_kind {
-    EV_SETTINGS, /* how: bits of setting_flags; first event of all, or without effect */
-    EV_CONNECT,  /* res, how: 1 prestart, 2 preferred */
+    EV_SETTINGS, /* how: bits of setting_flags, a: topology-policy, b: -scope; first of all, or without effect */
+    EV_CONNECT, /* res, how: 1 prestart, 2 preferred */
     EV_LIST, /* res, how: 1 by the endpoint before; a: 2 bits a device (absent, Healthy, Unhealthy), b: 2 a device, nodes */
     EV_GONE, /* res, how: 1 the endpoint before */
     EV_ADMIT, /* pod, how: enum then; a: 2 bits a count, b: see ask_of */
@@ -27,9 +27,16 @@ enum event_kind {
     EV_FORGET,    /* res */
     EV_PASS,      /* a: ms */
     EV_RESTART,   /* how: enum end; a: 1 what is being written got there, b: ms until it is back */
+    EV_PROVIDER,  /* how: bits of provider_flags; what a hint provider of the caller says from now on */
     EV_KINDS
 };
-enum setting_flags { SET_ONE_QUEUE = 1, SET_SKIP = 2, SET_REFUSE = 4, SET_FEW = 8 };
+enum setting_flags { SET_ONE_QUEUE = 1, SET_SKIP = 2, SET_REFUSE = 4, SET_FEW = 8, SET_PROVIDER = 16 };
+enum provider_flags {
+    HINTS_NODE_0 = 1,
+    HINTS_NODE_1 = 2,
+    HINTS_FAIL = 4,
+    TAKE_FAILS = 8
+};                                                           /* the next one, once */
 enum then { THEN_NOTHING, THEN_RELEASE, THEN_ADMIT, THENS }; /* what the caller does inside the callback */
 enum outcome {
     OUT_OK,
@@ -54,6 +61,8 @@ enum end {
     ENDS
 }; /* KUBELET: it wrote the file since */
 
+enum { POLICIES = 4 };
+extern const char *const policy_names[POLICIES];
 struct event {
     uint8_t kind, pod, res, how;
     uint32_t a, b;
@@ -64,7 +73,8 @@ struct ask ask_of(const struct event *e);
 struct habits {
     struct event asks[PODS];
     uint32_t list[RESOURCES], nodes[RESOURCES];
-    bool calm, quarrel; /* restarts are rare; plugins' answers contradict each other */
+    bool calm, quarrel,
+        crowd; /* restarts are rare; plugins' answers contradict each other; all want the same, and wait */
 };
 struct look {            /* what the maker of events may know, so that most of them do something */
     set asked, starting; /* resources with an open call */

@@ -170,7 +170,7 @@ static void compare_books(const struct shown *s) {
                     if (s->w->health[p][c][r][d] >= 0 && !(m->kept[p][c][r].devices >> d & 1))
                         complain("no event said that %s/%s lost d%d of %s", pod_name(p), container_names[c],
                                  d, resource_names[r]);
-                if (m->told[p][c][r].devices & model_of_others(m, p, r) && !m->recovering)
+                if (m->told[p][c][r].devices & model_of_others(m, p, r, true) && !m->recovering)
                     complain("two pods have %s, %#x, and %s is one of them", resource_names[r],
                              m->told[p][c][r].devices, pod_name(p));
             }

@@ -36,12 +36,12 @@ static set certain(const struct model_pod *p, int resource) {
     return all;
 }
 
-set model_of_others(const struct model *m, int pod, int resource) {
+set model_of_others(const struct model *m, int pod, int resource, bool in_flight) {
     set all = 0;
     for (int p = 0; p < PODS; p++)
         if (p != pod)
             all |= in_book(m->told, p, resource) | in_book(m->kept, p, resource) |
-                   certain(&m->pods[p], resource);
+                   (in_flight ? certain(&m->pods[p], resource) : 0);
     return all;
 }
 

@@ -21,6 +21,7 @@ struct ask { /* what a pod asks for */
     set named, running, nodes;
     uint8_t count[CONTAINERS][RESOURCES];
     uint64_t wait_ms;
+    bool explain; /* asked before what would happen */
 };
 struct grant { /* devices of one resource for one container */
     set devices;
@@ -55,6 +56,7 @@ struct model_pod {
     int code;                                   /* ... its code (enum dm_code) ... */
     bool bad, superseded,
         withdrawn;        /* ... no usable answer; by an old endpoint; for a device that had gone */
+    bool took;            /* a hint provider took something for it */
     unsigned released_in; /* the step in which the caller released it */
 };
 struct model {
@@ -68,6 +70,7 @@ struct model {
     set unknown;             /* live pods that the copy does not know */
     unsigned save_failed_in; /* a step */
     bool closing, skip_unknown, refuse_conflicts, one_queue;
+    bool strict, provider; /* the topology policy may refuse; a hint provider may */
 };
 
 #define EACH_CLAIM(c, r)                                                                                     \
@@ -77,8 +80,8 @@ struct model {
 /* ---- sets -------------------------------------------------------------------------------------------------------- */
 
 int model_size(set s);
-set model_held(const struct model *m, int resource);               /* by anybody, as the manager shows it */
-set model_of_others(const struct model *m, int pod, int resource); /* the truth, and what the manager shows */
+set model_held(const struct model *m, int resource); /* by anybody, as the manager shows it */
+set model_of_others(const struct model *m, int pod, int resource, bool in_flight); /* told or kept */
 set model_in_pod(const struct model *m, int pod, int resource,
                  bool inits);                          /* plain inits' alone, or all others' */
 set model_usable(const struct model *m, int resource); /* listed, Healthy, plugin connected */

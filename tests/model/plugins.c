@@ -130,7 +130,8 @@ static void check_preferred(struct world *w, const struct call *c, const struct 
     if (must & ~c->ids || (int)call->size != w->model.pods[c->pod].ask.count[c->container][c->resource] ||
         (size_t)call->size > call->n_ids)
         complain("GetPreferredAllocation of %u: offer %#x, must %#x", call->size, c->ids, must);
-    if (c->ids & model_of_others(&w->model, c->pod, c->resource) ||
+    /* One in flight may have failed in this very moment, and be told after this call. */
+    if (c->ids & model_of_others(&w->model, c->pod, c->resource, false) ||
         c->ids & ~model_usable(&w->model, c->resource))
         complain("GetPreferredAllocation for %s/%s, %s, offers %#x: not all of it can be had",
                  pod_name(c->pod), container_names[c->container], resource_names[c->resource], c->ids);
@@ -142,6 +143,9 @@ void plugins_called(struct world *w, const struct dm_call *call) {
     c.resource = resource_number(call->resource);
     c.ids = ids_of(call->ids, call->n_ids);
     attribute(&c, call);
+    static const char *const rpcs[] = {"GetPreferredAllocation", "Allocate", "PreStartContainer"};
+    story("%s for %s/%s, %s: %#x", rpcs[c.rpc], pod_name(c.pod), container_names[c.container], call->resource,
+          c.ids);
     const struct model_resource *r = &w->model.resources[c.resource];
     if (!r->connected || r->generation != call->generation)
         complain("a call to %s that is not there, or to an old endpoint of it", call->resource);

@@ -10,7 +10,7 @@ static const char *may_have(const struct model *m, int pod, int container, int r
     for (int c = 0; c < CONTAINERS; c++)
         if (c != container && model_kind(m, pod, c) != DEVMGR_PLAIN_INIT)
             apps |= m->kept[pod][c][resource].devices | m->pods[pod].grants[c][resource].devices;
-    if (ids & model_of_others(m, pod, resource))
+    if (ids & model_of_others(m, pod, resource, true))
         return "a device of another pod";
     return ids & apps ? "a device of another container that keeps it" : NULL;
 }
@@ -54,7 +54,7 @@ static const char *may_admit(const struct model *m, int pod, int c, int r, set n
     if (p->grants[c][r].devices != now || !p->grants[c][r].serial)
         return "devices for which Allocate was not called, or not answered well";
     /* That an init's device is an app's by now, too, is how it is meant. */
-    return model_kind(m, pod, c) == DEVMGR_PLAIN_INIT && !(now & model_of_others(m, pod, r))
+    return model_kind(m, pod, c) == DEVMGR_PLAIN_INIT && !(now & model_of_others(m, pod, r, true))
                ? NULL
                : may_have(m, pod, c, r, now);
 }
@@ -140,8 +140,12 @@ static bool is_true(const struct model *m, int pod, int cause, int c, int r) {
         return any_changed(m, pod);
     case DEVMGR_OPTIONS_CONFLICT:
         return m->refuse_conflicts;
-    case DEVMGR_INSUFFICIENT_DEVICES:
-        return c >= 0 && r >= 0 && m->resources[r].valid;
+    case DEVMGR_INSUFFICIENT_DEVICES: /* by nodes: of several resources, perhaps */
+        return m->strict || (c >= 0 && r >= 0 && m->resources[r].valid);
+    case DEVMGR_NO_AFFINITY:
+        return m->strict;
+    case DEVMGR_PROVIDER_REFUSED:
+        return m->provider;
     }
     return r >= 0 && plugin_did(m, pod, cause, r);
 }
@@ -159,12 +163,13 @@ const char *model_may_refuse(const struct model *m, int pod, int verdict, int ca
         return NULL;
     if (!is_true(m, pod, cause, container, resource))
         return "the cause it names is not so";
-    return cause == DEVMGR_INSUFFICIENT_DEVICES ? insufficient(m, pod, container, resource) : NULL;
+    return cause == DEVMGR_INSUFFICIENT_DEVICES && !m->strict ? insufficient(m, pod, container, resource)
+                                                              : NULL;
 }
 
 bool model_could_pass(const struct model *m, int pod) {
     const struct model_pod *p = &m->pods[pod];
-    if (any_changed(m, pod) || any_broken(m, pod))
+    if (any_changed(m, pod) || any_broken(m, pod) || m->strict)
         return false;
     for (int r = 0; r < RESOURCES; r++) {
         set sure;

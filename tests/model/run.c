@@ -42,20 +42,27 @@ static int begin(struct life *life) {
     return status == 0 ? 1 : -1;
 }
 
+static struct event settings(struct random *r) {
+    struct event e = {.kind = EV_SETTINGS};
+    e.how = (uint8_t)(below(r, 2) ? 0 : below(r, 32));
+    e.a = below(r, 2) ? 0 : below(r, POLICIES);
+    e.b = below(r, 2);
+    return e;
+}
+
 bool life_random(struct life *life, uint64_t seed, size_t steps) {
     int ended = begin(life);
     if (ended)
         return ended > 0;
     struct random r = {seed};
-    struct habits habits = {.calm = below(&r, 2), .quarrel = !below(&r, 4)};
+    struct habits habits = {.calm = below(&r, 2), .quarrel = !below(&r, 4), .crowd = !below(&r, 4)};
     struct world *w = DM_NEW(struct world);
     while (life->n < steps && life->n < LIFE) {
         struct look look = {0};
-        struct event first = {.kind = EV_SETTINGS, .how = (uint8_t)(below(&r, 2) ? 0 : below(&r, 16))};
         if (life->n)
             look = world_look(w);
         struct event *e = &life->events[life->n];
-        *e = life->n ? event_make(&r, &habits, &look) : first;
+        *e = life->n ? event_make(&r, &habits, &look) : settings(&r);
         life->n++;
         if (life->n == 1)
             world_begin(w, e);
@@ -74,6 +81,7 @@ bool life_again(struct life *life, const struct event *events, size_t n, bool lo
     if (!loud && !(freopen("/dev/null", "w", stderr) && freopen("/dev/null", "w", stdout)))
         abort();
     struct world *w = DM_NEW(struct world);
+    story_is_told = loud;
     world_begin(w, n ? events : NULL);
     for (size_t i = 0; i < n; i++) {
         life->n = i + 1;

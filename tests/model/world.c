@@ -20,6 +20,19 @@ _Noreturn void complain(const char *format, ...) {
     _Exit(9);
 }
 
+bool story_is_told;
+
+void story(const char *format, ...) {
+    va_list ap;
+    if (!story_is_told)
+        return;
+    va_start(ap, format);
+    fputs("#            ", stdout);
+    vprintf(format, ap);
+    putchar('\n');
+    va_end(ap);
+}
+
 /* ---- names --------------------------------------------------------------------------------------------------------- */
 
 int number_of(const char *const *names, int n, const char *name) {
@@ -105,11 +118,17 @@ void world_drain(struct world *w) {
     while (dm_manager_next(w->m, &a))
         carry_out(w, &a);
     w->draining = false;
-    dm_manager_check(w->m);
+    if (!w->unchecked)
+        dm_manager_check(w->m);
     look_compare(w);
-    for (int p = 0; p < PODS; p++)
-        if (w->model.pods[p].pending)
+    caller_ask_for_a_stranger(w);
+    for (int p = 0; p < PODS; p++) {
+        const struct model_pod *x = &w->model.pods[p];
+        if (x->pending && x->released_in == w->model.step && x->asked_in != w->model.step)
+            complain("%s was released, and its admission goes on", pod_name(p));
+        if (x->pending)
             check_progress(w, p);
+    }
 }
 
 /* ---- time ----------------------------------------------------------------------------------------------------------- */
@@ -147,6 +166,17 @@ void world_pass(struct world *w, uint64_t ms) {
 
 void world_start(struct world *w) {
     w->m = dm_manager_new(&w->settings, plugins_decode, w->mono, w->unix_us);
+    dm_manager_topology(w->m, &w->topology);
+    if (w->model.provider)
+        caller_join(w);
+}
+
+static void choose_topology(struct world *w, const struct event *e) {
+    struct dm_numa numa;
+    if (dm_numa_parse("0:10,20;1:20,10", &numa, NULL) < 0 ||
+        dm_topology_parse(policy_names[e ? e->a % POLICIES : 0], e && e->b ? "pod" : "container", "", &numa,
+                          &w->topology, NULL) < 0)
+        complain("the topology's settings are refused");
 }
 
 void world_begin(struct world *w, const struct event *settings) {
@@ -161,10 +191,14 @@ void world_begin(struct world *w, const struct event *settings) {
         w->settings.unknown_resource = how & SET_SKIP ? DM_UNKNOWN_SKIP : DM_UNKNOWN_WAIT;
         w->settings.conflicts = how & SET_REFUSE ? DM_CONFLICTS_REFUSE : DM_CONFLICTS_FIRST;
         w->settings.max_resources = how & SET_FEW ? 2 : 4096;
+        w->model.provider = how & SET_PROVIDER;
+        w->model.strict = settings->a % POLICIES >= 2;
     }
+    choose_topology(w, settings && settings->kind == EV_SETTINGS ? settings : NULL);
     w->mono = w->model.now = 1000000;
     w->unix_us = UINT64_C(1700000000000000);
     w->writer = dm_checkpoint_writer_new();
+    w->unchecked = getenv("UNCHECKED") != NULL;
     world_start(w);
     look_begin(w);
 }
@@ -183,6 +217,9 @@ void world_do(struct world *w, const struct event *e) {
         break;
     case EV_SAVED:
         disk_saved(w, e->how % WRITTENS);
+        break;
+    case EV_PROVIDER:
+        w->provider = e->how;
         break;
     case EV_SAVE_AGAIN:
         dm_manager_save_again(w->m);
@@ -254,6 +291,7 @@ static void check_all_free(const struct world *w) {
 
 void world_end(struct world *w) {
     w->ending = true;
+    w->provider = 0;
     for (int r = 0; r < RESOURCES; r++)
         step(w, bring_back, r);
     for (int i = 0; i < 3; i++) { /* those that wait for a moment pass now, or for ever wait */
@@ -268,6 +306,7 @@ void world_end(struct world *w) {
     let_go_on(w);
     caller_check_told(w);
     check_all_free(w);
+    w->model.closing = true;
     dm_manager_close(w->m);
     world_drain(w);
     caller_free(w);

@@ -14,6 +14,7 @@
 #include "checkpoint/checkpoint.h"
 #include "event.h"
 #include "manager/manager.h"
+#include "topology/policy.h"
 
 struct call { /* open at a plugin */
     uint64_t id, generation, until;
@@ -33,6 +34,7 @@ struct asked { /* a callback that is due; lives until the end */
     unsigned serials;     /* what was given later is not meant */
     bool dead;            /* the process that should have called is gone */
     struct event event;
+    char forecast[40]; /* what explain said: verdict and cause */
 };
 struct image {  /* a checkpoint file */
     char *text; /* NULL: not there */
@@ -51,16 +53,18 @@ enum {
 struct world {
     struct model model;
     struct dm_settings settings;
+    struct dm_topology topology;
     struct dm_manager *m;
     uint64_t mono, unix_us, generations, before[RESOURCES];
     unsigned serials;
     bool draining, ending;
+    bool unchecked; /* see main.c */
+    int provider;   /* provider_flags */
 
     struct call calls[CALLS];
     size_t n_calls;
 
     struct asked *asked;
-    struct ask asks[PODS]; /* the last one */
     char *records[PODS][CONTAINERS];
     struct grant recorded[PODS][CONTAINERS][RESOURCES];
     uint64_t listed_at; /* when the caller began to list, and what lived */
@@ -86,6 +90,9 @@ struct world {
 enum { COMPLAINT = 100 };
 extern char *complaint_kind;
 _Noreturn void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* What the manager does, as a line, when somebody reads along. */
+extern bool story_is_told;
+void story(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int number_of(const char *const *names, int n, const char *name); /* complains about others */
 int pod_number(const char *uid);
 int device_number(const char *id);
@@ -102,11 +109,13 @@ void world_drain(struct world *w);
 void world_pass(struct world *w, uint64_t ms);
 void world_start(struct world *w); /* a manager, without restore */
 
+void caller_join(struct world *w); /* as a hint provider */
 void caller_do(struct world *w, const struct event *e);
 void caller_forget(struct world *w); /* our process has ended: nobody will be told */
 void caller_free(struct world *w);   /* and what it keeps over restarts */
 void caller_check_told(const struct world *w);
 void caller_release(struct world *w, int pod);
+void caller_ask_for_a_stranger(struct world *w); /* explain, for a pod that is in no book */
 
 void plugins_do(struct world *w, const struct event *e);
 void plugins_called(struct world *w, const struct dm_call *c);
