@@ -259,6 +259,7 @@ static void admit(struct world *w, const struct event *e) {
 static bool gone_from_file(const struct world *w, const struct asked *a, int pod, int c, int r) {
     const struct grant *saved = &w->durable.holds[pod][c][r];
     return !w->durable.text || !(a->containers >> c & 1) || !saved->devices || saved->serial > a->serials ||
+           (pod == a->pod && saved->serial == a->spared[c][r]) ||
            saved->serial == w->model.kept[pod][c][r].serial ||
            saved->serial == w->model.pods[pod].grants[c][r].serial;
 }
@@ -316,6 +317,8 @@ static void release_container(struct world *w, int pod, int container) {
 static void init_done(struct world *w, int pod) {
     struct asked *a = new_asked(w, ASKED_CONTAINER, pod);
     set held = holding(w, pod);
+    EACH_CLAIM(c, r)
+    a->spared[c][r] = w->model.pods[pod].grants[c][r].serial;
     a->maybe = w->model.pods[pod].pending ? 1u << pod : 0;
     a->lost = model_init_done(&w->model, pod);
     a->containers = held & ~holding(w, pod);

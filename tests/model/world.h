@@ -32,7 +32,8 @@ struct asked { /* a callback that is due; lives until the end */
     set containers, lost; /* of a release: what must be gone from the file; who lost devices */
     set maybe;            /* ... and who need not have: an admission in flight may have taken them over */
     unsigned serials;     /* what was given later is not meant */
-    bool dead;            /* the process that should have called is gone */
+    unsigned spared[CONTAINERS][RESOURCES]; /* nor what an admission in flight had got then */
+    bool dead;                              /* the process that should have called is gone */
     struct event event;
     char forecast[40]; /* what explain said: verdict and cause */
 };
