@@ -44,7 +44,7 @@ static char *merge_vector(json_t *c, char **want) {
     return show_affinity(&a);
 }
 
-TEST(TOPO_16_all_vectors_of_the_real_merge_match) {
+TEST(TOPO_16_to_22_all_vectors_of_the_real_merge_match) {
     FILE *in = fopen("tests/data/topology/merge.jsonl", "r");
     static char line[1 << 16];
     int n = 0;
