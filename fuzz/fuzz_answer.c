@@ -37,7 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     bool prestart, preferred;
     check_first(all);
     dm_convert_register(all, &r, NULL);
-    dm_convert_options(all, &prestart, &preferred, NULL);
+    bool options = dm_convert_options(all, &prestart, &preferred, NULL) == 0;
+    assert(options == (dm_convert_prestart(all, NULL) == 0)); /* both want a message, whatever is in it */
     if (dm_convert_preferred(all, 16, &ids, NULL) == 0)
         assert(ids.n <= 16);
     dm_ids_free(&ids);

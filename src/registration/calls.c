@@ -79,6 +79,14 @@ static void answer_allocate(struct open_call *c, struct dm_span response) {
         answer(c, &result);
 }
 
+static void answer_prestart(struct open_call *c, struct dm_span response) {
+    devmgr_error err;
+    if (dm_convert_prestart(response, &err) < 0)
+        answer_undecodable(c, &err);
+    else
+        answer_status(c, DM_OK, "");
+}
+
 static void on_answer(void *arg, const struct dm_status *status, struct dm_span response) {
     struct open_call *c = arg;
     if (c->cancelled)
@@ -96,7 +104,7 @@ static void on_answer(void *arg, const struct dm_status *status, struct dm_span 
     else if (c->rpc == DM_RPC_ALLOCATE)
         answer_allocate(c, response);
     else
-        answer_status(c, DM_OK, "");
+        answer_prestart(c, response);
     /* c and with it the way to the registration are gone; the plugin's channel tells when it is empty */
 }
 

@@ -52,6 +52,14 @@ int dm_convert_options(struct dm_span message, bool *prestart, bool *preferred, 
     return more < 0 ? dm_error_set(reterr, -EBADMSG, "not DevicePluginOptions") : 0;
 }
 
+int dm_convert_prestart(struct dm_span message, devmgr_error *reterr) {
+    struct dm_field f;
+    int more;
+    while ((more = dm_field_next(&message, &f)) > 0)
+        continue;
+    return more < 0 ? dm_error_set(reterr, -EBADMSG, "not PreStartContainerResponse") : 0;
+}
+
 /* Ids of one ContainerPreferredAllocationResponse. As in the list, an id and its NUL need no more room than they took
  * in the message. */
 static int read_ids(struct dm_span container, size_t max, struct dm_ids *ret, devmgr_error *reterr) {

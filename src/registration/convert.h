@@ -10,6 +10,8 @@ struct
 };
 int dm_convert_register(struct dm_span message, struct dm_register *ret, devmgr_error *reterr);
 int dm_convert_options(struct dm_span message, bool *prestart, bool *preferred, devmgr_error *reterr);
+/* PreStartContainerResponse has no field that we know, but must be a message. */
+int dm_convert_prestart(struct dm_span message, devmgr_error *reterr);
 
 const char *dm_convert_method(enum dm_rpc_kind rpc);   /* "/v1beta1.DevicePlugin/Allocate" */
 const char *dm_convert_rpc_name(enum dm_rpc_kind rpc); /* "Allocate" */

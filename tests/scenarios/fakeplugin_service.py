@@ -331,7 +331,7 @@ def prestart_comes_before_each_create_and_can_fail(node):
                            ("Allocate", "PreStartContainer", "PreStartContainer")])
     node.options("p", "main", "--dry-run")
     equal(plugin.calls(), [])
-    for fault in ("prestart:error=NOT_FOUND@1", "prestart:hang@1", "prestart:huge@1"):
+    for fault in ("prestart:error=NOT_FOUND@1", "prestart:hang@1", "prestart:huge@1", "prestart:garbage@1"):
         plugin.fault(fault)
         done = node.run("devmgrctl", "options", "p", "main", "--root", node.root, code=1)
         contains(done.stderr, "PreStartContainer", fault)

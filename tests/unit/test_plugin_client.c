@@ -439,7 +439,7 @@ TEST(preferred_brings_ids_prestart_nothing) {
 }
 
 TEST(an_answer_that_cannot_be_decoded_is_internal_as_in_go) {
-    static const enum dm_rpc_kind kinds[] = {DM_RPC_ALLOCATE, DM_RPC_PREFERRED};
+    static const enum dm_rpc_kind kinds[] = {DM_RPC_ALLOCATE, DM_RPC_PREFERRED, DM_RPC_PRESTART};
     EACH(kind, kinds) {
         struct world w;
         struct fake f;
