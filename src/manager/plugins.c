@@ -47,7 +47,7 @@ int dm_manager_connected(struct dm_manager *m, const struct dm_endpoint_info *in
     if (!r && m->n_resources >= m->settings->max_resources)
         return dm_error_set(
             reterr, -ENOSPC,
-            "%s: refused: %zu resources are known, more than max-resources allows; forget one, or raise "
+            "%s: refused: %zu resources are known, as many as max-resources allows; forget one, or raise "
             "max-resources",
             info->resource, m->n_resources);
     r = dm_resource_get(m, info->resource);

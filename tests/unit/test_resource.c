@@ -239,7 +239,7 @@ TEST(resources_have_a_limit) {
     devmgr_error err;
     CHECK_INT(dm_manager_connected(g->m, &info, &err), -ENOSPC);
     CHECK_STR(err.message,
-              "x.y/c: refused: 2 resources are known, more than max-resources allows; forget one, or "
+              "x.y/c: refused: 2 resources are known, as many as max-resources allows; forget one, or "
               "raise max-resources");
     rig_plugin(g, "x.y/b", "b0", ""); /* a known one may come again */
     rig_free(g);
