@@ -15,7 +15,7 @@
 #include "manager/resource.h"
 #include "manager/save.h"
 #include "manager/verdict.h"
-#include <inttypes.h>
+#include "manager/why.h"
 
 static bool strict(const struct dm_manager *m) {
     return m->topology->policy == DM_POLICY_RESTRICTED || m->topology->policy == DM_POLICY_SINGLE_NUMA_NODE;
@@ -30,56 +30,6 @@ bool dm_txn_binding(const struct dm_txn *t, const struct dm_resource *r) {
 }
 
 /* ---- refused --------------------------------------------------------------------------------------------------------- */
-
-static void print_nodes(struct dm_buf *out, uint64_t set) {
-    dm_buf_puts(out, "{");
-    for (bool first = true; set; set &= set - 1, first = false)
-        dm_buf_printf(out, "%s%d", first ? "" : ",", __builtin_ctzll(set));
-    dm_buf_puts(out, "}");
-}
-
-static void print_free(struct dm_buf *out, const struct dm_manager *m, const struct dm_hint_row *row) {
-    bool any = false;
-    for (uint64_t left = m->topology->numa.all; left; left &= left - 1) {
-        uint64_t n = 0;
-        for (size_t i = 0; i < row->n_groups; i++)
-            n += row->groups[i].nodes & left & -left ? row->groups[i].candidates : 0;
-        if (n)
-            dm_buf_printf(out, "%s%" PRIu64 " on node %d", any ? ", " : "", n, __builtin_ctzll(left));
-        any |= n > 0;
-    }
-    if (!any)
-        dm_buf_puts(out, "none on any node");
-}
-
-static void print_sets(struct dm_buf *out, const struct dm_hints *h) {
-    size_t shown = 0;
-    if (h->kind == DM_HINTS_ANY)
-        dm_buf_puts(out, "any nodes would do");
-    else if (h->kind == DM_HINTS_IMPOSSIBLE)
-        dm_buf_puts(out, "no nodes would do");
-    else
-        dm_buf_puts(out, "would do: ");
-    for (; h->kind == DM_HINTS_LIST && shown < h->n && shown < 3; shown++) {
-        dm_buf_puts(out, shown ? ", " : "");
-        print_nodes(out, h->hints[shown].any ? 0 : h->hints[shown].mask);
-        dm_buf_puts(out, h->hints[shown].preferred ? " preferred" : "");
-    }
-    if (h->kind == DM_HINTS_LIST && shown < h->n)
-        dm_buf_puts(out, ", ...");
-}
-
-static void print_row(struct dm_buf *out, const struct dm_manager *m, const struct dm_hint_row *row) {
-    if (!*row->resource)
-        return;
-    dm_buf_printf(out, "; %s: ", row->resource);
-    if (row->of) {
-        dm_buf_printf(out, "%" PRIu64 " wanted, free: ", row->count);
-        print_free(out, m, row);
-        dm_buf_puts(out, ", ");
-    }
-    print_sets(out, &row->hints);
-}
 
 /* t stands at `resource` while a verdict about it is made: of the pod, in the first container that asks for it. */
 static void stand_at(struct dm_txn *t, const char *resource, bool pod) {
@@ -108,22 +58,6 @@ static bool refuse_lacking(struct dm_txn *t, struct dm_verdict *v, const struct 
     return true;
 }
 
-static void print_why(struct dm_buf *out, const struct dm_manager *m, const struct dm_decision *d) {
-    dm_buf_printf(out, "topology policy %s, scope %s: ", dm_policy_name(m->topology->policy),
-                  dm_scope_name(m->topology->scope));
-    if (d->merged.any)
-        dm_buf_puts(out, "no nodes are good for all it asks");
-    else {
-        dm_buf_puts(out, "the best nodes for all it asks are ");
-        print_nodes(out, d->merged.mask);
-        dm_buf_puts(out, ", and not preferred");
-    }
-    for (size_t i = 0; i < d->n; i++)
-        print_row(out, m, &d->rows[i]);
-    if (!d->merged.exhaustive)
-        dm_buf_puts(out, "; not all sets of nodes were looked at: there are too many");
-}
-
 static void refuse(struct dm_txn *t, struct dm_verdict *v, const struct dm_decision *d, bool pod) {
     const struct dm_manager *m = t->manager;
     DM_CLEANUP(dm_buf_free) struct dm_buf why = {0};
@@ -131,7 +65,7 @@ static void refuse(struct dm_txn *t, struct dm_verdict *v, const struct dm_decis
     size_t ours = 0;
     if (refuse_lacking(t, v, d, pod))
         return;
-    print_why(&why, m, d);
+    dm_why_put_all(&why, m, d);
     bool later = dm_decide_idle(m, t->pod, t->request, pod ? NULL : dm_txn_container(t), d);
     for (size_t i = 0; i < d->n; i++)
         if (d->rows[i].of && d->rows[i].of->topology)
@@ -142,7 +76,7 @@ static void refuse(struct dm_txn *t, struct dm_verdict *v, const struct dm_decis
     dm_buf_puts(&why,
                 later ? "; it would fit if all devices were free: admit again when some are, or release a "
                         "pod that ended"
-                      : "; no nodes would be good enough if all devices were free either: ask for what fits "
+                      : "; no nodes would be good for it if all devices were free either: ask for what fits "
                         "fewer nodes, or relax topology-policy");
     dm_verdict_affinity(v, t, pod, later ? DEVMGR_INSUFFICIENT_DEVICES : DEVMGR_NO_AFFINITY, why.data);
     if (ours == 1) {

@@ -15,6 +15,7 @@
 #include "manager/claims.h"
 #include "manager/resource.h"
 #include "manager/verdict.h"
+#include "manager/why.h"
 #include <inttypes.h>
 
 enum { HOLDERS = 20, SETS = 64, SETS_IN_ALL = 4096 };
@@ -133,10 +134,13 @@ static void show_merged(struct dm_buf *out, const struct dm_affinity *a) {
 
 void dm_trial_decided(const struct dm_txn *t, const struct dm_pod_container *c, const struct dm_decision *d) {
     struct dm_buf *out = &t->trial->decisions;
+    DM_CLEANUP(dm_buf_free) struct dm_buf why = {0};
+    dm_why_put(&why, t->manager, d);
     comma(out);
     dm_buf_putc(out, '{');
     put_text(out, "container", c ? c->name : "");
     show_merged(out, &d->merged);
+    put_text(out, "why", why.data);
     put_key(out, "resources");
     dm_buf_putc(out, '[');
     for (size_t i = 0; i < d->n; i++)

@@ -218,6 +218,7 @@ void dm_hints_generate(const struct dm_numa *numa, const struct dm_device_group 
     if (!ret->exhaustive)
         add_good_ones(&s, nodes, size);
     free(s.outside);
+    ret->least = s.least;
     for (size_t i = 0; i < ret->n; i++)
         ret->hints[i].preferred = (size_t)__builtin_popcountll(ret->hints[i].mask) == s.least;
     if (!ret->n)

@@ -23,6 +23,7 @@ struct dm_hint {
 struct dm_hints { /* zero-initialise; dm_hints_free */
     enum dm_hints_kind kind;
     bool exhaustive;
+    size_t least; /* nodes in the smallest set that would do if all known devices were free; 0: not known */
     size_t n, cap;
     struct dm_hint *hints;
 };

@@ -222,6 +222,59 @@ TEST(providers_are_asked_for_hints_and_told_to_take_nothing) {
     rig_free(g);
 }
 
+static int no_cpu(void *arg, const char *uid, const char *container, devmgr_hint_cb add, void *to) {
+    (void)arg, (void)uid, (void)container;
+    return add(to, &(devmgr_hint){.resource = "cpu", .kind = DEVMGR_HINT_IMPOSSIBLE});
+}
+
+TEST(a_provider_without_any_nodes_is_named_as_the_reason) {
+    struct rig *g = machine("restricted", "container");
+    devmgr_provider provider = {.size = sizeof provider, .hints = no_cpu};
+    CHECK_INT(dm_manager_add_provider(g->m, &provider), 0);
+    rig_plugin(g, GPU, "g0@0 g1@1", "");
+    json_t *o = explain(g, "p", "main x.y/gpu=1");
+    CHECK_STR(at(o, "decisions.0.why"), "\"no set of nodes will do for cpu\"");
+    json_decref(o);
+    rig_free(g);
+}
+
+TEST(why_no_nodes_are_good_is_said_in_words) {
+    static const struct {
+        const char *policy, *gpus, *nics, *spec, *why;
+    } rows[] = {
+        {"restricted", "g0@0 g1@0 g2@1", "n0@1", "main x.y/gpu=2", ""},
+        {"restricted", "g0@0 g1-@0 g2@1 g3-@1", "", "main x.y/gpu=2",
+         "2 x.y/gpu would fit on 1 node if all were free, but now they take nodes {0,1}"},
+        {"best-effort", "g0@0 g1-@0 g2@1 g3-@1", "", "main x.y/gpu=2",
+         "2 x.y/gpu would fit on 1 node if all were free, but now they take nodes {0,1}"},
+        {"single-numa-node", "g0@0 g1-@0 g2@1 g3-@1", "", "main x.y/gpu=2",
+         "no single node has 2 x.y/gpu free"},
+        {"single-numa-node", "g0@0 g1@0 g2@1 g3@1", "", "main x.y/gpu=3",
+         "3 x.y/gpu take 2 nodes even if all are free"},
+        {"restricted", "g0@0 g1", "", "main x.y/gpu=2", "no set of nodes has 2 x.y/gpu free"},
+        {"single-numa-node", "g0@0 g1", "", "main x.y/gpu=3", "no node has 3 x.y/gpu free"},
+        {"restricted", "g0@0 g1-@1", "n0-@0 n1@1", "main x.y/gpu=1 x.y/nic=1",
+         "no nodes are good for all of it: x.y/gpu should be on {0}, x.y/nic should be on {1}"},
+        {"single-numa-node", "g0@0 g1-@1", "n0-@0 n1@1", "main x.y/gpu=1 x.y/nic=1",
+         "no nodes are good for all of it: x.y/gpu should be on {0}, x.y/nic should be on {1}"},
+        {"restricted", "g0@0 g1-@0 g2@1 g3-@1", "n0@0", "main x.y/gpu=2 x.y/nic=2",
+         "no set of nodes has 2 x.y/nic free"},
+    };
+    EACH(row, rows) {
+        struct rig *g = machine(row->policy, "container");
+        rig_plugin(g, GPU, row->gpus, "");
+        rig_plugin(g, NIC, row->nics, "");
+        json_t *o = explain(g, "p", row->spec);
+        CHECK_STR(
+            json_string_value(json_object_get(json_array_get(json_object_get(o, "decisions"), 0), "why")),
+            row->why);
+        if (*row->why && !strcmp(word(o, "cause"), "NoAffinity") && !strstr(word(o, "detail"), row->why))
+            CHECK_FAIL("%s: not in %s", row->why, word(o, "detail"));
+        json_decref(o);
+        rig_free(g);
+    }
+}
+
 TEST(long_lists_are_cut_and_say_so) {
     struct rig *g = rig_new("numa=0;1;2;3;4;5;6;7 topology-policy=best-effort");
     char devices[3000] = "";

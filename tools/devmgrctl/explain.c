@@ -170,20 +170,34 @@ static void print_row(const json_t *row, const json_t *chosen) {
         puts("    not all sets were looked at: there are too many");
 }
 
+/* "container main: nodes {1}, topology policy restricted" */
+static char *decision_line(const json_t *explained, const json_t *d) {
+    const json_t *merged = json_object_get(d, "merged");
+    const char *container = word(d, "container"), *policy = word(explained, "policy"), *why = word(d, "why");
+    DM_FREE char *who = *container ? dm_printf("container %s", container) : dm_strdup("the pod");
+    DM_FREE char *ids = joined(json_object_get(merged, "numa"), ",");
+    DM_FREE char *nodes = *ids ? dm_printf("nodes {%s}", ids) : dm_strdup("no node in particular");
+    if (!flag(merged, "admit"))
+        return dm_printf("%s: refused by topology policy %s: %s", who, policy, why);
+    if (*why)
+        return dm_printf("%s: %s, the best there are for topology policy %s: %s", who, nodes, policy, why);
+    return dm_printf("%s: %s, topology policy %s", who, nodes, policy);
+}
+
 static void print_decision(const json_t *explained, const json_t *d) {
-    const json_t *merged = json_object_get(d, "merged"), *chosen = json_object_get(merged, "numa");
-    const char *container = word(d, "container");
+    const json_t *merged = json_object_get(d, "merged");
+    const json_t *chosen = flag(merged, "admit") ? json_object_get(merged, "numa") : NULL;
+    DM_FREE char *line = decision_line(explained, d);
+    bool all_sets = true;
     json_t *row;
     size_t i;
-    DM_FREE char *nodes = joined(chosen, ",");
-    DM_FREE char *line =
-        dm_printf("%s%s, topology policy %s: %s%s%s, %s", *container ? "container " : "the pod", container,
-                  word(explained, "policy"), *nodes ? "nodes {" : "no node in particular", nodes,
-                  *nodes ? "}" : "", flag(merged, "admit") ? "good enough" : "not good enough");
     say(BOLD, "", line);
     json_array_foreach(json_object_get(d, "resources"), i, row) {
         print_row(row, chosen);
+        all_sets &= flag(row, "exhaustive");
     }
+    if (all_sets && !flag(merged, "exhaustive"))
+        puts("  not all combinations of these sets were looked at: there are too many");
 }
 
 /* The detail ends with the next step, behind its last semicolon. */
