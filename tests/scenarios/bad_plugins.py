@@ -117,7 +117,6 @@ def who_is_no_plugin_is_told_apart_in_time(node):
         "error=INTERNAL": ("Internal", "look into the plugin's own log"),
         "error=UNIMPLEMENTED": ("Unimplemented", "not a v1beta1.DevicePlugin"),
         "garbage": ("not DevicePluginOptions",),
-        "huge": ("ResourceExhausted",),
         "crash": ("Unavailable", "the connection broke"),
     }.items():
         bad = node.plugin(GPU, 1, "--socket", "bad.sock", "--fault", f"options:{fault}", manual=True)
@@ -134,6 +133,19 @@ def who_is_no_plugin_is_told_apart_in_time(node):
         each.close()
     for part in ("silent.sock", "hangs-up.sock", "bad.sock"):
         contains(node.daemon.stderr(), part, "the log names it")
+    node.daemon.stays_under(MOST_MIB)
+
+
+@scenario
+def an_options_answer_over_the_limit_is_told_as_that(node):
+    node.start()  # with its own deadlines: 65 MiB are not made in an instant on a busy machine
+    plugin = node.plugin(GPU, 4, manual=True)
+    plugin.register()
+    node.wait_for(GPU, 4)
+    bad = node.plugin(GPU, 1, "--socket", "bad.sock", "--fault", "options:huge", manual=True)
+    judge(bad.register(error=GPU)["err"], "failed to get device plugin options", "bad.sock", "ResourceExhausted")
+    equal(bad.stats()["ListAndWatch"], 0, "no stream was opened")
+    untouched(node, plugin, 4)
     node.daemon.stays_under(MOST_MIB)
 
 
