@@ -13,6 +13,13 @@ void fp_say(json_t *event) {
     fflush(stdout);
 }
 
+/* With --manual a line is the answer to a command, and nothing else. */
+void fp_say_fault(const struct fp_plugin *p, enum fp_rpc rpc, const struct fp_plan *plan) {
+    const char *word = fp_plan_word(plan);
+    if (word && !p->config.manual)
+        fp_say(json_pack("{s:s, s:s, s:s}", "event", "fault", "rpc", fp_rpc_word(rpc), "what", word));
+}
+
 void fp_complain(const char *what, const char *why) {
     fprintf(stderr, FP_PROGRAM ": %s%s%s\n", what ? what : "", what ? ": " : "", why);
 }

@@ -190,6 +190,7 @@ void fp_enrol(struct fp_plugin *p, fp_enrolled_cb cb) {
     struct fp_enrolment *e = DM_NEW(struct fp_enrolment);
     e->plugin = p, e->cb = cb;
     e->plan = fp_faults_next(&p->faults, FP_REGISTER);
+    fp_say_fault(p, FP_REGISTER, &e->plan);
     uv_timer_init(&p->loop, &e->timer);
     e->timer.data = e;
     p->enrolment = e;

@@ -224,6 +224,14 @@ struct fp_plan fp_faults_next(struct fp_faults *f, enum fp_rpc rpc) {
     return plan;
 }
 
+const char *fp_plan_word(const struct fp_plan *plan) {
+    enum fp_what what = plan->what == FP_NOTHING && plan->delay_ms ? FP_DELAY : plan->what;
+    for (const struct row *row = rows; row < rows + DM_COUNT(rows); row++)
+        if (row->what == what)
+            return row->word;
+    return NULL;
+}
+
 void fp_faults_print(FILE *out) {
     for (int rpc = 0; rpc < FP_RPCS; rpc++)
         for (const struct row *row = rows; row < rows + DM_COUNT(rows); row++)

@@ -55,5 +55,7 @@ void fp_faults_clear(struct fp_faults *f); /* frees */
 /* Counts a call, and says what to do with it. */
 struct fp_plan fp_faults_next(struct fp_faults *f, enum fp_rpc rpc);
 const char *fp_rpc_word(enum fp_rpc rpc); /* "allocate" */
-void fp_faults_print(FILE *out);          /* one line for each fault there is */
+/* What a plan does that is not good, without a value: "hang", "end=ok", "delay"; NULL: nothing. */
+const char *fp_plan_word(const struct fp_plan *plan);
+void fp_faults_print(FILE *out); /* one line for each fault there is */
 #endif

@@ -78,8 +78,9 @@ int fp_run(struct fp_plugin *p); /* until the end; the exit code */
 /* common */
 void fp_hold(struct fp_plugin *p);
 void fp_drop(struct fp_plugin *p);
-void fp_end(struct fp_plugin *p);                    /* stops everything; twice is harmless */
-void fp_say(json_t *event);                          /* one line on stdout; steals the reference */
+void fp_end(struct fp_plugin *p); /* stops everything; twice is harmless */
+void fp_say(json_t *event);       /* one line on stdout; steals the reference */
+void fp_say_fault(const struct fp_plugin *p, enum fp_rpc rpc, const struct fp_plan *plan); /* if it is one */
 void fp_complain(const char *what, const char *why); /* one line on stderr */
 void fp_die(void) __attribute__((noreturn));         /* as if killed from outside */
 uint64_t fp_now_ns(void);                            /* CLOCK_MONOTONIC */

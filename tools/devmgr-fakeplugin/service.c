@@ -239,6 +239,7 @@ static void begin(struct fp_plugin *p, struct dm_incoming *in, enum fp_rpc rpc) 
     c->plan = fp_faults_next(&p->faults, rpc);
     p->counts[rpc]++;
     note(c);
+    fp_say_fault(p, rpc, &c->plan);
     uv_timer_init(&p->loop, &c->timer);
     c->timer.data = c;
     dm_list_append(&p->calls, &c->in_plugin);
