@@ -59,7 +59,7 @@ class Takeovers:
             self.before += 1
 
 
-@scenario
+@scenario(seconds=400 // STEP)
 def nothing_drops_when_a_new_instance_takes_over(node):
     node.start()
     takeovers = Takeovers(node)

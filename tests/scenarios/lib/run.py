@@ -18,16 +18,20 @@ class Skip(Exception):
     pass
 
 
+class TooLong(Exception):
+    """No Failure: whoever waits for something passes over those."""
+
+
 def skip(why):
     """Ends the scenario without a result."""
     raise Skip(why)
 
 
-def scenario(function=None, *, needs=("devmgrd", "devmgrctl", "devmgr-fakeplugin")):
-    """Marks a function that takes a Node. `needs`: the programs it runs."""
+def scenario(function=None, *, needs=("devmgrd", "devmgrctl", "devmgr-fakeplugin"), seconds=0):
+    """Marks a function that takes a Node. `needs`: the programs it runs; `seconds`: how long it goes on by itself."""
 
     def add(f):
-        _scenarios.append((f.__name__.replace("_", " "), f, needs))
+        _scenarios.append((f.__name__.replace("_", " "), f, needs, seconds))
         return f
 
     return add(function) if function else add
@@ -39,33 +43,40 @@ def _comment(text):
 
 
 def _too_long(signum, frame):
-    raise Failure(f"the scenario takes longer than {check.PATIENCE / 20 * _LIMIT:.0f} s")
+    raise TooLong
 
 
 def _terminated(signum, frame):
     sys.exit(130)  # by way of the clean-up
 
 
-def _attempt(function, node):
-    """Runs one scenario and ends its children. What went wrong, or None; raises Skip."""
-    wrong = None
-    signal.alarm(int(check.PATIENCE / 20 * _LIMIT))
+def _in_time(function, node, seconds):
     try:
+        signal.alarm(seconds)
         function(node)
-    except Failure as failure:
+    finally:
+        signal.alarm(0)
+
+
+def _attempt(function, node, seconds):
+    """Runs one scenario and ends its children. What went wrong, or None; raises Skip."""
+    wrong, seconds = None, int(check.PATIENCE / 20 * _LIMIT) + seconds
+    try:
+        _in_time(function, node, seconds)
+    except (Failure, TooLong) as failure:
         frames = [f for f in traceback.extract_tb(failure.__traceback__) if pathlib.Path(f.filename).parent != _HERE]
-        wrong = f"line {frames[-1].lineno}: {frames[-1].line}\n{failure}" if frames else str(failure)
+        wrong = str(failure) or f"takes longer than {seconds} s"
+        wrong = f"line {frames[-1].lineno}: {frames[-1].line}\n{wrong}" if frames else wrong
     except Skip:
         raise
     except Exception:  # a mistake in the scenario, or an answer that nobody expected
         wrong = traceback.format_exc()
     finally:
-        signal.alarm(0)
         left = node.bury()
     return "\n".join(filter(None, [wrong, *left])) or None
 
 
-def _run_one(number, name, function, needs):
+def _run_one(number, name, function, needs, seconds):
     missing = [str(program(p)) for p in needs if not program(p).exists()]
     if missing:
         print(f"ok {number} - {name} # SKIP not built: {', '.join(missing)}")
@@ -73,7 +84,7 @@ def _run_one(number, name, function, needs):
     node = Node()
     wrong = None
     try:
-        wrong = _attempt(function, node)
+        wrong = _attempt(function, node, seconds)
         print(f"{'not ' if wrong else ''}ok {number} - {name}")
         if wrong:
             _comment(wrong)
@@ -82,6 +93,10 @@ def _run_one(number, name, function, needs):
                 _comment("\n".join(log.splitlines()[-30:]))
     except Skip as why:
         print(f"ok {number} - {name} # SKIP {why}")
+    except SystemExit:
+        wrong = "terminated from outside"
+        print(f"not ok {number} - {name}\n# {wrong}")
+        raise
     finally:
         if wrong and os.environ.get("DEVMGR_KEEP"):
             _comment(f"kept: {node.scratch}")
