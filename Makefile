@@ -7,6 +7,7 @@
 #   make fuzz-coverage   what the fuzzers' corpora reach of each parser; fails under 90 %
 #   make model      random lives of the manager against a model: STEPS=1000000 SEED=random
 #   make model-check   plants faults in the manager one by one: does the model find each?
+#   make night      bad plugins, pods that come and go, a daemon that is killed: NIGHT_SECONDS=600 SEED=random
 #   make lint       format, include rules, ...   make format    clang-format in place
 #   make contract   the kubelet's behaviours one by one: which test proves each, or why we differ
 #   make contract-check   breaks them one by one: does a test notice?
@@ -152,6 +153,8 @@ model: $(MODEL)
 	@TEST_TIMEOUT=1800 tests/run $(MODEL)
 model-check: $(MODEL)
 	@tools/model-check $(MUTANTS)
+night: all
+	@NIGHT_SECONDS=$${NIGHT_SECONDS:-600} TEST_TIMEOUT=7200 TEST_VERBOSE=1 tests/run tests/scenarios/night.py
 check-vectors: $(if $(DAEMON),$(BUILD)/devmgrd $(BUILD)/devmgr-fakeplugin,$(BUILD)/tests/vectors/topology)
 	@$(if $(DAEMON),VECTORS=$(or $(VECTORS),tests/data/topology) tests/scenarios/topology_vectors.py,$< $(or $(VECTORS),tests/data/topology))
 contract: all $(TESTS)
@@ -232,6 +235,6 @@ clean:
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
 FORCE:
-.PHONY: default all unit check model model-check check-vectors check-checkpoints contract contract-check stage demo asan tsan fuzz fuzz-coverage corpora interop bench lint format install uninstall deps dist clean help FORCE
+.PHONY: default all unit check model model-check night check-vectors check-checkpoints contract contract-check stage demo asan tsan fuzz fuzz-coverage corpora interop bench lint format install uninstall deps dist clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

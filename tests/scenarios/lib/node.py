@@ -235,6 +235,11 @@ class Node:
         path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
         return path
 
+    def forget(self, child):
+        """A child that has ended and was buried: nothing of it stays, for scenarios that start hundreds."""
+        self.processes.remove(child)
+        child.log.unlink()
+
     # ---- the end ---------------------------------------------------------------------------------------------------
     def bury(self):
         """Ends all children, newest first. What was wrong with them."""

@@ -99,19 +99,33 @@ class Process:
         with open(self.log, encoding="utf-8", errors="replace") as file:
             return file.read()
 
+    def _status_kib(self, key):
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith(key + ":"))
+
     def peak_mib(self):
         """The most memory it ever had."""
-        with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:")) // 1024
+        return self._status_kib("VmHWM") // 1024
+
+    def own_kib(self):
+        """The memory it has for itself now, without files and what is shared."""
+        return self._status_kib("RssAnon")
+
+    def sanitized(self):
+        return bool(os.environ.get("SAN")) or "asan" in self.argv[0]
 
     def stays_under(self, mib):
         """Its memory was bounded; a sanitizer needs many times more."""
-        limit = mib * 10 if os.environ.get("SAN") or "asan" in self.argv[0] else mib
+        limit = mib * 10 if self.sanitized() else mib
         if self.peak_mib() > limit:
             raise Failure(f"{self.name}: had {self.peak_mib()} MiB at its peak, want at most {limit}")
 
     def running(self):
         return self._child.poll() is None
+
+    def exit_code(self):
+        """None: it runs. Negative: the signal that ended it."""
+        return self._child.poll()
 
     def wait(self, patience=None):
         """Its exit code; negative: the signal that ended it."""
