@@ -7,6 +7,7 @@
 #include "control/control.h"
 #include "daemon/log.h"
 #include "daemon/options.h"
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,13 +16,15 @@
 #include <unistd.h>
 #include <uv.h>
 
+enum { TRIM_EVERY_MS = 5000 };
+
 struct daemon {
     uv_loop_t loop;
     struct dm_log log;
     devmgr *manager;
     struct dm_control *control;
     uv_signal_t term, interrupt;
-    uv_timer_t watchdog;
+    uv_timer_t watchdog, trim;
     bool closing;
     int open; /* of manager and control */
 };
@@ -39,6 +42,7 @@ static void on_closed(void *arg) {
     uv_close((uv_handle_t *)&d->term, NULL);
     uv_close((uv_handle_t *)&d->interrupt, NULL);
     uv_close((uv_handle_t *)&d->watchdog, NULL);
+    uv_close((uv_handle_t *)&d->trim, NULL);
 }
 
 static void on_signal(uv_signal_t *handle, int number) {
@@ -70,6 +74,18 @@ static void start_watchdog(struct daemon *d) {
     d->watchdog.data = d;
     if (sd_watchdog_enabled(0, &us) > 0 && us > 2000)
         uv_timer_start(&d->watchdog, on_watchdog, us / 2000, us / 2000);
+}
+
+/* What a message of 64 MiB was read into is free afterwards, but glibc keeps it: each thread has a heap of its own, and one
+ * small block at its end holds all of it. With a dozen threads that is most of a gigabyte, after one bad plugin. */
+static void on_trim(uv_timer_t *timer) {
+    (void)timer;
+    malloc_trim(0);
+}
+
+static void start_trimming(struct daemon *d) {
+    uv_timer_init(&d->loop, &d->trim);
+    uv_timer_start(&d->trim, on_trim, TRIM_EVERY_MS, TRIM_EVERY_MS);
 }
 
 static void start_signals(struct daemon *d) {
@@ -113,6 +129,7 @@ static int serve(struct daemon *d, const struct dm_daemon_options *o) {
     d->open = 2;
     start_signals(d);
     start_watchdog(d);
+    start_trimming(d);
     puts("ready");
     fflush(stdout);
     sd_notify(0, "READY=1");
