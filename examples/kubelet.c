@@ -96,7 +96,7 @@ static void on_event(void *arg, const devmgr_event *ev) {
 /* ---- a pod's life ---------------------------------------------------------------------------------------------------- */
 
 static struct pod *add_pod(const char *uid, json_t *manifest, const char *text) {
-    json_t *spec = json_object_get(manifest, "spec"), *one;
+    json_t *spec = json_object_get(manifest, "spec"), *one, *failed;
     json_t *lists[] = {json_object_get(spec, "initContainers"), json_object_get(spec, "containers")};
     devmgr_error err = {.message = "no Pod"};
     size_t i, used;
@@ -106,20 +106,20 @@ static struct pod *add_pod(const char *uid, json_t *manifest, const char *text) 
     set_phase(p, "Pending", "", "");
     if (devmgr_pod_from_manifest(text, strlen(text), &used, &p->request, &err) < 0 || !p->request) {
         set_phase(p, "Failed", "InvalidPod", err.message);
-        p->stage = OVER;
-        return p;
+        return p->stage = OVER, p;
     }
     p->containers = calloc(json_array_size(lists[0]) + json_array_size(lists[1]), sizeof *p->containers);
     for (int app = 0; app < 2; app++)
         json_array_foreach(lists[app], i, one) {
             struct container *c = &p->containers[p->n++];
-            c->pod = p;
-            c->name = json_string_value(json_object_get(one, "name"));
+            c->pod = p, c->name = json_string_value(json_object_get(one, "name"));
             c->command = json_object_get(one, "command");
             int init = json_object_get(one, "restartPolicy") ? DEVMGR_SIDECAR : DEVMGR_PLAIN_INIT;
             c->kind = app ? DEVMGR_APP : init;
             snprintf(c->id, sizeof c->id, "%s.%s", uid, c->name);
         }
+    if ((failed = api_failed(uid))) /* before our restart: it stays so */
+        json_decref(p->phase), p->phase = failed, p->stage = ENDING;
     return p;
 }
 
@@ -274,8 +274,7 @@ static void on_stop(uv_signal_t *handle, int number) {
     (void)number; /* the containers run on */
     devmgr_close(manager, NULL, NULL);
     manager = NULL;
-    uv_close((uv_handle_t *)handle, NULL);
-    uv_close((uv_handle_t *)&timer, NULL);
+    uv_close((uv_handle_t *)handle, NULL), uv_close((uv_handle_t *)&timer, NULL);
 }
 
 int main(int argc, char **argv) {

@@ -77,6 +77,16 @@ static inline void api_put(const char *path, json_t *value, json_t **last) {
     *last = value;
 }
 
+/* What is told of the pod, when that says Failed: such a pod is never anything else again. NULL: it does not. */
+static inline json_t *api_failed(const char *uid) {
+    json_t *status = json_load_file(world_path("status", uid), 0, NULL);
+    const char *phase = json_string_value(json_object_get(status, "phase"));
+    if (phase && !strcmp(phase, "Failed"))
+        return status;
+    json_decref(status);
+    return NULL;
+}
+
 /* A row of containerStatuses, and into its allocatedResourcesStatus one device: grouped by resource. */
 static inline json_t *api_container_status(const char *name, enum container_state state, int restarts) {
     static const char *const words[] = {"waiting", "running", "terminated"};

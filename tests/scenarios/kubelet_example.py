@@ -5,6 +5,7 @@ docs/embedding.md walks through the same program."""
 import contextlib
 import fcntl
 import functools
+import itertools
 import json
 import os
 import random
@@ -173,7 +174,7 @@ def a_sidecar_and_an_app_get_devices_of_the_init_container(node, kubelet):
 
 @life()
 def a_refused_pod_says_why(node, kubelet):
-    node.plugin(GPU, 4, "--fault", "allocate:error=INTERNAL")
+    node.plugin(GPU, 4, "--fault", "allocate:error=INTERNAL@1")
     kubelet.wait_node(4, 4)
     kubelet.run("train", {"main": {GPU: 1}})
     status = kubelet.wait("train", "Failed", reason="UnexpectedAdmissionError")
@@ -182,6 +183,12 @@ def a_refused_pod_says_why(node, kubelet):
     kubelet.run("half", {"main": {GPU: "0.5"}})
     status = kubelet.wait("half", "Failed", reason="InvalidPod")
     contains(status["message"], "0.5")
+    kubelet.restart()
+    node.plugin("example.com/next", 1)
+    kubelet.run("next", {"main": {"example.com/next": 1}})
+    kubelet.wait("next")
+    kubelet.wait("train", "Failed", reason="UnexpectedAdmissionError")
+    equal(kubelet.process.stderr(), "")
     for uid in ("train", "half"):
         kubelet.delete(uid)
         kubelet.gone(uid)
@@ -266,6 +273,9 @@ def a_plugin_that_restarts_is_seen_by_the_node_and_does_not_touch_the_pod(node, 
     kubelet.wait_node(4, 4)
     kubelet.wait_health("train", d0="Healthy")
     equal((kubelet.pid("train"), kubelet.container("train")["restartCount"]), (pid, 0))
+    kubelet.process.waiting()
+    told = [line.removeprefix(f"node: {GPU} ") for line in kubelet.process.lines if line.startswith(f"node: {GPU} ")]
+    equal([each for each, _ in itertools.groupby(told) if each != "0/0"], ["4/4", "0/4", "4/4"], "published as events come")
 
 
 @life()
