@@ -56,6 +56,8 @@ int ctl_read_file(const char *path, struct dm_buf *out, devmgr_error *reterr);
 /* ---- address.c. The uid of the held pod that `pod` (uid, NAMESPACE/NAME, NAME in namespace default) means; NULL: none is
  * held. The caller frees. -EEXIST: several have that name, the error shows their uids. */
 int ctl_find_pod(struct ctl *c, const char *pod, char **ret_uid, devmgr_error *reterr);
+/* The same of several, in one look. All of ret_uids is written, with NULL when it fails. */
+int ctl_find_pods(struct ctl *c, const char *const *pods, size_t n, char **ret_uids, devmgr_error *reterr);
 /* "namespace/name", or the uid when the name is not known. The caller frees. */
 char *ctl_pod_label(const char *uid, const char *namespace_, const char *name);
 

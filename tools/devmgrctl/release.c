@@ -66,14 +66,11 @@ static int read_sync(struct ctl *c, uint64_t *as_of) {
 
 /* The operands as uids: a name that a held pod has means that pod, or it would be released by mistake. */
 static int find_all(struct ctl *c, char **uids, devmgr_error *reterr) {
-    for (size_t i = 0; i < c->n_operands; i++) {
-        int r = ctl_find_pod(c, c->operands[i], &uids[i], reterr);
-        if (r < 0)
-            return r;
+    int r = ctl_find_pods(c, c->operands, c->n_operands, uids, reterr);
+    for (size_t i = 0; r == 0 && i < c->n_operands; i++)
         if (!uids[i])
             uids[i] = dm_strdup(c->operands[i]);
-    }
-    return 0;
+    return r;
 }
 
 static int sync_with(struct ctl *c, char **uids, uint64_t as_of, json_t *rows, devmgr_error *reterr) {
