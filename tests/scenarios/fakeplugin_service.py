@@ -267,6 +267,21 @@ def allocate_faults_that_pass(node):
 
 
 @scenario
+def a_fault_is_told_when_it_acts(node):
+    node.start()
+    plugin = node.plugin(GPU, 4, "--fault", "list:delay=1ms", "--fault", "allocate:error=INTERNAL@2", "--fault", "allocate:crash@3")
+    plugin.event(event="fault", rpc="list", what="delay")
+    node.wait_for(GPU, 4)
+    one(node, "good")
+    equal(plugin.waiting(), [])
+    one(node, "bad")
+    plugin.event(event="fault", rpc="allocate", what="error")
+    one(node, "worse")
+    plugin.event(event="fault", rpc="allocate", what="crash")
+    equal(plugin.wait(), -9)
+
+
+@scenario
 def allocate_crash_ends_the_plugin_and_not_the_manager(node):
     node.start()
     plugin = node.plugin(GPU, 1, "--fault", "allocate:crash")

@@ -35,6 +35,13 @@ TEST(a_fault_acts_on_every_call_or_on_the_nth) {
     CHECK_STR(MET(FP_LIST, 2, "allocate:hang"), "0 0");
 }
 
+TEST(a_plan_has_the_word_of_its_fault) {
+    CHECK_STR(fp_plan_word(&(struct fp_plan){.what = FP_END_OK}), "end=ok");
+    CHECK_STR(fp_plan_word(&(struct fp_plan){.what = FP_ERROR, .delay_ms = 5}), "error");
+    CHECK_STR(fp_plan_word(&(struct fp_plan){.delay_ms = 5}), "delay");
+    CHECK_INT(fp_plan_word(&(struct fp_plan){0}) == NULL, true);
+}
+
 TEST(delays_add_up_and_the_first_of_the_others_acts) {
     CHECK_INT(FP_ERROR, 4);
     CHECK_STR(MET(FP_ALLOCATE, 3, "allocate:delay=1s", "allocate:delay=500ms@2", "allocate:error=INTERNAL@2",
