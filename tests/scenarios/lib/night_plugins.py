@@ -36,7 +36,7 @@ class Slot:
     def __init__(self, number, dice):
         self.number = number
         self.resource = f"example.com/r{number:02}"
-        self.devices = dice.choice((4, 8, 16, 24, 40))
+        self.devices = dice.choice((8, 16, 32, 48, 64))
         self.live, self.lives, self.acts = [], 0, []  # acts: [(when, what)], soonest first
 
 

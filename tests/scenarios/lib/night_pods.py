@@ -216,9 +216,10 @@ class Askers:
         ledger = self.ledger
         if dice.random() < 0.008:
             return self.sync()
-        if len(ledger.pods) < self.most_pods and dice.random() < 0.45:
+        full = len(ledger.pods) / self.most_pods
+        if full < 1 and dice.random() < 0.75 - 0.5 * full:
             return self.come(dice)
-        what, weight = zip((self.options, 40), (self.release, 30), (self.admit_again, 20), (self.init_done, 10))
+        what, weight = zip((self.options, 40), (self.release, 5 + 50 * full), (self.admit_again, 20), (self.init_done, 10))
         what = dice.choices(what, weight)[0]
         p = ledger.take(dice, (lambda p: p.told and p.plain & set(p.told.exact)) if what == self.init_done else lambda p: p.told)
         if not p:
