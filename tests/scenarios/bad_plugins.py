@@ -11,7 +11,7 @@ from lib import *
 from lib.wire import RawPlugin, device, field, register
 
 GPU, NIC = "example.com/gpu", "example.com/nic"
-QUICK = ("--dial-timeout", "300ms", "--options-timeout", "300ms")
+QUICK = ("--dial-timeout", "1s", "--options-timeout", "1s")
 MOST_MIB = 400  # a message may have 64
 
 
@@ -69,7 +69,7 @@ def who_cannot_be_reached_is_told_where_and_why(node):
     waits.connect(str(node.plugins / "full.sock"))
     for name, why in {"missing.sock": "the plugin has not made its socket", "dead.sock": "nobody listens", "file.sock": "not a socket",
                       "full.sock": "the plugin does not accept connections"}.items():
-        judge(register(node, GPU, name), "failed to dial device plugin", GPU, node.plugins / name, "tried for 300ms", why)
+        judge(register(node, GPU, name), "failed to dial device plugin", GPU, node.plugins / name, "tried for 1s", why)
     untouched(node, plugin, 4)
 
 
@@ -103,7 +103,7 @@ def talker(node, name, what):
 def who_is_no_plugin_is_told_apart_in_time(node):
     plugin = live(node)
     talkers = {
-        "silent.sock": (None, "took longer than 300ms", "does not answer"),
+        "silent.sock": (None, "took longer than 1s", "does not answer"),
         "hangs-up.sock": (b"", "the connection broke", "does not speak gRPC"),
         "http1.sock": (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "GetDevicePluginOptions failed"),
         "junk.sock": (os.urandom(100000), "GetDevicePluginOptions failed"),
@@ -113,7 +113,7 @@ def who_is_no_plugin_is_told_apart_in_time(node):
         listeners.append(talker(node, name, what))
         judge(register(node, GPU, name), "failed to get device plugin options", GPU, node.plugins / name, "connected to python3", *says)
     for fault, says in {
-        "hang": ("DeadlineExceeded", "took longer than 300ms"),
+        "hang": ("DeadlineExceeded", "took longer than 1s"),
         "error=INTERNAL": ("Internal", "look into the plugin's own log"),
         "error=UNIMPLEMENTED": ("Unimplemented", "not a v1beta1.DevicePlugin"),
         "garbage": ("not DevicePluginOptions",),
