@@ -90,6 +90,7 @@ prog       = $(BUILD)/$(patsubst src/daemon,devmgrd,$(patsubst tools/%,%,$(1)))
 PROGS     := $(foreach dir,$(PROG_DIRS),$(call prog,$(dir)))
 TESTS     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 MODEL     := $(BUILD)/tests/model/model
+NTH       := $(BUILD)/tests/nth/nth $(BUILD)/tests/nth/devmgrd
 EXAMPLES  := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 FUZZERS   := $(patsubst fuzz/%.c,%,$(wildcard fuzz/fuzz_*.c))
 REPLAYS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/vectors/*.c))
@@ -97,7 +98,7 @@ BENCHES   := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 CORPORA   := $(FUZZERS:%=$(BUILD)/tests/corpus/%)
 SCRIPTS   := $(wildcard tests/package/*.sh tests/package/*.py tests/scenarios/*.py)
 SOURCES   := $(wildcard include/*.h src/*.[ch] src/*/*.[ch] tools/*/*.[ch] tests/*.[ch] tests/unit/*.[ch] \
-             tests/vectors/*.[ch] tests/model/*.[ch] tests/package/*.c fuzz/*.[ch] examples/*.[ch] bench/*.[ch])
+             tests/vectors/*.[ch] tests/model/*.[ch] tests/nth/*.[ch] tests/package/*.c fuzz/*.[ch] examples/*.[ch] bench/*.[ch])
 
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)# V=1 shows commands, otherwise one short line each
 
@@ -142,6 +143,15 @@ $(MODEL): $(call o,$(wildcard tests/model/*.c))
 $(CORPORA): $(BUILD)/tests/corpus/%: $(BUILD)/fuzz/%.o $(BUILD)/tests/corpus.o
 $(PROGS) $(TESTS) $(MODEL) $(EXAMPLES) $(REPLAYS) $(BENCHES) $(CORPORA): $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a $(BUILD)/link
 	$(call say,LD,$@) mkdir -p $(@D) && $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+
+# The n-th failure (tests/nth): a driver, and a devmgrd whose every call that can fail is wrapped. gRPC shared: only calls
+# of our own are to fail.
+$(BUILD)/tests/nth/nth: $(call o,$(filter-out tests/nth/faults.c,$(wildcard tests/nth/*.c)))
+	$(call say,LD,$@) $(LINK) -o $@ $(filter %.o %.a,$^) $(LIBS)
+$(BUILD)/tests/nth/devmgrd: $(call o,$(wildcard src/daemon/*.c) tests/nth/faults.c)
+	$(call say,LD,$@) $(LINK) $$(nm $(BUILD)/tests/nth/faults.o | sed -n 's/.* T __wrap_/-Wl,--wrap=/p') -o $@ \
+	    $(filter %.o %.a,$^) $(GRPC_LIBS_shared) $(PKG_LIBS) -pthread -lm
+$(NTH): $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a $(BUILD)/link
 
 # ---- tests ------------------------------------------------------------------------------------------------------------
 export BUILD CC CXX SAN PKG_CONFIG GRPC

@@ -1,0 +1,329 @@
+/* main.c -- every call that can fail is made to fail, the n-th of its class for every n until a life has no n-th one.
+ *
+ *   nth              all classes, one failing call and all from the n-th on
+ *   nth -q           the same with one failing call only
+ *   nth -v ...       says of each run which call failed where, and what people were told
+ *   nth CLASS        this one                nth CLASS:7    the 7th call of it      nth CLASS:7+    and all after it
+ *
+ * Each run is a process with a node of its own (life.c); some run at once (NTH_JOBS, else one for each processor). TAP. */
+#include "base/mem.h"
+#include "life.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MOST_JOBS = 16, RUN_MS = 90000, OUTAGE_MS = 1000, SPIN_PERCENT = 50 };
+enum { FAILED = 1, NOT_REACHED = 3 };
+
+static const struct {
+    const char *name;
+    int errors[4]; /* the n-th run of a class takes the n-th of them */
+} classes[NTH_CLASSES] = {
+    [NTH_OPEN] = {"open", {EMFILE, EACCES, ENFILE, EIO}},
+    [NTH_READ] = {"read", {EIO}},
+    [NTH_WRITE] = {"write", {ENOSPC, EIO, EDQUOT}},
+    [NTH_SHORT] = {"short-write", {ENOSPC}},
+    [NTH_SYNC] = {"fsync", {EIO, ENOSPC, EDQUOT}},
+    [NTH_CLOSE] = {"close", {EIO, EDQUOT}},
+    [NTH_RENAME] = {"rename", {EIO, EACCES, ENOSPC, EINVAL}},
+    [NTH_LINK] = {"link", {EIO, EPERM, ENOSPC, EACCES}},
+    [NTH_UNLINK] = {"unlink", {EIO, EACCES, EROFS}},
+    [NTH_MKDIR] = {"mkdir", {ENOSPC, EACCES, EROFS}},
+    [NTH_STAT] = {"stat", {EACCES, EIO, ENOMEM}},
+    [NTH_OWNER] = {"owner", {EPERM, EIO, ENOLCK}},
+    [NTH_DESCRIPTOR] = {"descriptor", {EMFILE, ENFILE, ENOMEM, ENOBUFS}},
+    [NTH_BIND] = {"bind", {EACCES, ENOSPC, EROFS}},
+    [NTH_LISTEN] = {"listen", {ENOBUFS, EADDRINUSE}},
+    [NTH_CONNECT] = {"connect", {EACCES, EAGAIN, ECONNREFUSED}},
+    [NTH_PEER] = {"peer", {ENOBUFS, EINVAL}},
+    [NTH_ACCEPT] = {"accept", {EMFILE, ECONNABORTED, ENFILE, ENOMEM}},
+    [NTH_THREAD] = {"thread", {EAGAIN}},
+    [NTH_LOOP] = {"loop", {EMFILE, ENOMEM}},
+    [NTH_RPC] = {"rpc", {EIO}},
+    [NTH_CHANNEL] = {"channel", {EIO}},
+    [NTH_MEMORY] = {"memory", {ENOMEM}},
+};
+
+struct job { /* a slot: one run at a time */
+    char folder[48];
+    struct nth_board *board;
+    pid_t pid;
+    uint64_t begun;
+    int class, n, forever;
+};
+struct series { /* one class, one way of failing */
+    int class, forever;
+    int next, only; /* only: this n alone; 0: all */
+    int running, tried, broken;
+    bool ended;
+};
+static struct job jobs[MOST_JOBS];
+static int n_jobs, descriptors;
+static bool verbose;
+
+/* ---- one run ----------------------------------------------------------------------------------------------------- */
+
+static int errors_of(int class) {
+    int n = 0;
+    while (n < 4 && classes[class].errors[n])
+        n++;
+    return n;
+}
+
+static long cpu_ms(int pid) {
+    char path[32], text[512];
+    long user = 0, system = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *f = fopen(path, "re");
+    if (f && fgets(text, sizeof text, f) && strrchr(text, ')'))
+        sscanf(strrchr(text, ')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld", &user, &system);
+    if (f)
+        fclose(f);
+    return (user + system) * 1000 / sysconf(_SC_CLK_TCK);
+}
+
+/* What goes on failing ends at last; until then nobody may burn the processor over it. */
+static void *end_outage(void *arg) {
+    struct node *n = arg;
+    while (!trouble(n))
+        nap(5);
+    int pid = n->board->daemon;
+    long before = cpu_ms(pid);
+    nap(OUTAGE_MS);
+    long used = cpu_ms(pid) - before;
+    if (pid && pid == n->board->daemon && n->board->class == NTH_ACCEPT &&
+        used > OUTAGE_MS * SPIN_PERCENT / 100)
+        lost(n, "it used the processor for %ld of %d ms", used, OUTAGE_MS);
+    calm(n);
+    return NULL;
+}
+
+static void run(struct job *j) {
+    struct node node;
+    pthread_t clock;
+    DM_FREE char *out = dm_printf("%s/out", j->folder), *board = dm_printf("%s/board", j->folder);
+    if (!freopen(out, "we", stdout))
+        _exit(FAILED);
+    setenv(NTH_ENV, board, 1);
+    signal(SIGPIPE, SIG_IGN);
+    node_open(&node, j->board, j->folder);
+    if (j->forever)
+        pthread_create(&clock, NULL, end_outage, &node);
+    live(&node, descriptors);
+    fflush(stdout);
+    _exit(trouble(&node) ? 0 : NOT_REACHED);
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at) {
+    (void)st, (void)kind, (void)at;
+    return remove(path);
+}
+
+static void begin(struct job *j, int class, int n, int forever) {
+    DM_FREE char *board = dm_printf("%s/board", j->folder);
+    nftw(j->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (j->board)
+        munmap(j->board, sizeof *j->board);
+    mkdir(j->folder, 0700);
+    int fd = open(board, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || ftruncate(fd, sizeof *j->board) < 0)
+        perror(board), exit(2);
+    j->board = mmap(NULL, sizeof *j->board, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    j->board->class = class, j->board->n = n, j->board->forever = forever;
+    j->board->error = classes[class].errors[(n + forever) % errors_of(class)];
+    j->class = class, j->n = n, j->forever = forever, j->begun = now_ms();
+    fflush(stdout);
+    j->pid = fork();
+    if (j->pid == 0)
+        run(j);
+}
+
+/* ---- what became of it ------------------------------------------------------------------------------------------- */
+
+static void show_file(const char *folder, const char *name, const char *only, int most) {
+    DM_FREE char *path = dm_printf("%s/%s", folder, name);
+    char line[1024];
+    FILE *f = fopen(path, "re");
+    while (f && fgets(line, sizeof line, f) && most-- > 0)
+        if (!only || !strncmp(line, only, strlen(only)))
+            printf("#     %s", line);
+    if (f)
+        fclose(f);
+}
+
+static void show_site(const struct nth_board *b) {
+    const char *build = getenv("BUILD");
+    char command[1024], line[512];
+    size_t len = (size_t)snprintf(command, sizeof command, "addr2line -sfipe %s/tests/nth/devmgrd",
+                                  build ? build : "build");
+    for (int i = 0; i < b->sites && len < sizeof command - 24; i++)
+        len += (size_t)snprintf(command + len, sizeof command - len, " %#lx", (unsigned long)b->site[i] - 1);
+    snprintf(command + len, sizeof command - len, " 2>/dev/null");
+    printf("#     %s(%s) failed: %s%s; called by\n", b->call, b->on, strerror(b->error),
+           b->forever ? ", and all later ones" : "");
+    FILE *p = b->sites ? popen(command, "re") : NULL;
+    for (int shown = 0; p && fgets(line, sizeof line, p);)
+        if (!strstr(line, "??") && shown++ < (verbose ? 6 : 12))
+            printf("#       %s", line);
+    if (p)
+        pclose(p);
+}
+
+static void show(const struct job *j, bool bad) {
+    printf("# %s:%d%s%s\n", classes[j->class].name, j->n, j->forever ? "+" : "", bad ? " FAILED" : "");
+    show_site(j->board);
+    show_file(j->folder, "out", bad ? NULL : "said", 200);
+    if (bad)
+        show_file(j->folder, "log", NULL, 200);
+}
+
+static void end(struct job *j, struct series *s, int status) {
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : FAILED;
+    bool reached = atomic_load(&j->board->failed) > 0;
+    j->pid = 0;
+    s->running--;
+    s->tried += reached;
+    if (code == NOT_REACHED || s->only)
+        s->ended = true;
+    if (code == FAILED) {
+        show(j, true);
+        if (!WIFEXITED(status))
+            printf("#     the run was at \"%s\" and ended with status %#x\n", j->board->step,
+                   (unsigned)status);
+        s->broken++;
+        s->ended |= !reached || s->broken > 5; /* enough to look at */
+    } else if (verbose && reached) {
+        show(j, false);
+    }
+}
+
+/* ---- all of them ------------------------------------------------------------------------------------------------- */
+
+static struct job *free_job(void) {
+    for (int i = 0; i < n_jobs; i++)
+        if (!jobs[i].pid)
+            return &jobs[i];
+    return NULL;
+}
+
+static struct series *series_of(struct series *all, int n, const struct job *j) {
+    for (int i = 0; i < n; i++)
+        if (all[i].class == j->class && all[i].forever == j->forever)
+            return &all[i];
+    return NULL;
+}
+
+static struct series *next_series(struct series *all, int n) {
+    for (int i = 0; i < n; i++)
+        if (!all[i].ended && !(all[i].only && all[i].next > all[i].only))
+            return &all[i];
+    return NULL;
+}
+
+/* One that has ended, or is over its time: then it is ended. NULL: none yet. */
+static struct job *ended_job(int *status) {
+    for (int i = 0; i < n_jobs; i++) {
+        struct job *j = &jobs[i];
+        if (!j->pid)
+            continue;
+        if (waitpid(j->pid, status, WNOHANG) == j->pid)
+            return j;
+        if (now_ms() - j->begun > RUN_MS) {
+            printf("# %s:%d%s hangs\n", classes[j->class].name, j->n, j->forever ? "+" : "");
+            kill(j->pid, SIGKILL); /* what it started goes with it */
+            waitpid(j->pid, status, 0);
+            return j;
+        }
+    }
+    return NULL;
+}
+
+static void run_all(struct series *all, int n) {
+    for (int running = 0, status;;) {
+        struct job *j = free_job();
+        struct series *s = j ? next_series(all, n) : NULL;
+        if (s) {
+            begin(j, s->class, s->next++, s->forever);
+            s->running++, running++;
+        } else if (!running) {
+            break;
+        } else if ((j = ended_job(&status))) {
+            end(j, series_of(all, n, j), status);
+            running--;
+        } else {
+            nap(2);
+        }
+    }
+}
+
+/* A life in which nothing fails: what it needs is what every other may have open at its end. */
+static bool run_reference(void) {
+    int status;
+    begin(&jobs[0], NTH_OPEN, 0, 0);
+    waitpid(jobs[0].pid, &status, 0);
+    jobs[0].pid = 0;
+    descriptors = jobs[0].board->descriptors;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_REACHED)
+        return true;
+    printf("# a life without a failure fails\n");
+    show(&jobs[0], true);
+    return false;
+}
+
+static int read_series(struct series *all, const char *word, bool once_only) {
+    char name[32];
+    int n = 0, found = 0;
+    char plus = 0;
+    int fields = sscanf(word, "%31[^:]:%d%c", name, &n, &plus);
+    for (int class = 0; class < NTH_CLASSES; class ++)
+        for (int forever = 0; forever < (once_only ? 1 : 2); forever++)
+            if ((!strcmp(name, "all") || !strcmp(name, classes[class].name)) &&
+                (fields < 2 || forever == (plus == '+')))
+                all[found++] =
+                    (struct series){.class = class, .forever = forever, .next = n ? n : 1, .only = n};
+    return found;
+}
+
+int main(int argc, char **argv) {
+    static struct series all[8 * NTH_CLASSES];
+    char top[] = "/tmp/devmgr-nth-XXXXXX";
+    const char *wanted = getenv("NTH_JOBS");
+    int n = 0, option, bad = 0, runs = 0;
+    bool quick = false;
+    uint64_t begun = now_ms();
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    while ((option = getopt(argc, argv, "qv")) != -1)
+        quick |= option == 'q', verbose |= option == 'v';
+    for (; optind < argc && n <= 6 * NTH_CLASSES; optind++)
+        n += read_series(all + n, argv[optind], quick);
+    if (!n)
+        n = read_series(all, "all", quick);
+    n_jobs = wanted ? atoi(wanted) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    n_jobs = n_jobs < 1 ? 1 : n_jobs > MOST_JOBS ? MOST_JOBS : n_jobs;
+    if (!mkdtemp(top))
+        return perror(top), 2;
+    for (int i = 0; i < n_jobs; i++)
+        snprintf(jobs[i].folder, sizeof jobs[i].folder, "%s/%d", top, i);
+    bool sound = run_reference();
+    if (sound)
+        run_all(all, n);
+    for (int i = 0; sound && i < n; i++) {
+        printf("%sok %d - %s: %d places failed %s\n", all[i].broken ? "not " : "", i + 1,
+               classes[all[i].class].name, all[i].tried,
+               all[i].forever ? "in turn, and all after each" : "in turn");
+        bad += all[i].broken > 0, runs += all[i].tried;
+    }
+    if (!sound)
+        printf("not ok 1 - a life without a failure\n");
+    printf("# %d failures in all, %.1f s\n1..%d\n", runs, (double)(now_ms() - begun) / 1000, sound ? n : 1);
+    nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return bad || !sound;
+}
