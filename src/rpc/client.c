@@ -212,11 +212,13 @@ static void on_ended(struct dm_tag *tag, bool ok) {
     batch_done(call);
 }
 
-/* A batch that gRPC does not take is a bug in here; the caller gets its INTERNAL all the same, later. */
+/* A batch that gRPC does not take is a mistake of ours. The others would wait for it, perhaps for ever: the call ends. */
 static void run_batch(struct dm_rpc_call *call, const grpc_op *ops, size_t n, struct dm_tag *tag) {
     call->batches++;
-    if (!dm_bridge_batch(call->call, ops, n, tag))
-        dm_bridge_post(call->channel->rpc, tag);
+    if (dm_bridge_batch(call->call, ops, n, tag))
+        return;
+    end_call(call, DM_UNAVAILABLE, "gRPC refused to go on with this call; try again");
+    dm_bridge_post(call->channel->rpc, tag);
 }
 
 static void start_call(struct dm_rpc_call *call, bool with_message) {

@@ -80,7 +80,10 @@ int dm_connection_open(struct dm_server *server, int fd) {
     c->quota = dm_quota_new(FULL_REQUESTS * server->limits.max_receive + OVERHEAD);
     c->grpc = start_grpc_server(server, c->quota);
     dm_incoming_request_next(c);
-    grpc_server_add_channel_from_fd(c->grpc, theirs, server->creds);
+    if (c->closing)
+        close(theirs);
+    else
+        grpc_server_add_channel_from_fd(c->grpc, theirs, server->creds);
     return 0;
 }
 

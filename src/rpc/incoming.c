@@ -89,9 +89,20 @@ static void free_if_done(struct dm_incoming *in) {
         free_incoming(in);
 }
 
+/* gRPC takes no more operations for this call, which it never says without a mistake of ours. The client must not wait for
+ * what cannot come. */
+static void give_up(struct dm_incoming *in) {
+    in->cancelled = true;
+    drop_queue(in);
+    grpc_call_cancel_with_status(in->call, GRPC_STATUS_UNAVAILABLE,
+                                 "gRPC refused to go on with this call; try again", NULL);
+}
+
 static bool run_batch(struct dm_incoming *in, const grpc_op *ops, size_t n, struct dm_tag *tag) {
-    if (!dm_bridge_batch(in->call, ops, n, tag))
+    if (!dm_bridge_batch(in->call, ops, n, tag)) {
+        give_up(in);
         return false;
+    }
     in->batches++;
     return true;
 }
@@ -153,10 +164,8 @@ static void send_next(struct dm_incoming *in) {
     if (in->ended) /* a stream that goes on is its handler's to limit: it knows what is queued */
         wait_for_client(in);
     in->sent.run = on_sent;
-    if (!run_batch(in, ops, n, &in->sent)) {
+    if (!run_batch(in, ops, n, &in->sent))
         free_outgoing(in, DM_MOVE(in->sending));
-        in->cancelled = true; /* gRPC takes nothing for this call any more */
-    }
     grpc_slice_unref(text);
 }
 
@@ -291,11 +300,11 @@ static void refuse_unknown(struct dm_incoming *in) {
     refuse(in, DM_UNIMPLEMENTED, text);
 }
 
-static void watch_end(struct dm_incoming *in) {
+static bool watch_end(struct dm_incoming *in) {
     grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
     op.data.recv_close_on_server.cancelled = &in->over_cancelled;
     in->over.run = on_over;
-    run_batch(in, &op, 1, &in->over);
+    return run_batch(in, &op, 1, &in->over);
 }
 
 static void read_request(struct dm_incoming *in) {
@@ -304,7 +313,7 @@ static void read_request(struct dm_incoming *in) {
     if (run_batch(in, &op, 1, &in->read))
         wait_for_client(in);
     else
-        refuse(in, DM_INTERNAL, "the request cannot be read");
+        dm_incoming_finish(in, NULL); /* the client has been told */
 }
 
 void dm_incoming_end_stalled(uv_timer_t *timer) {
@@ -338,9 +347,11 @@ static void on_arrived(struct dm_tag *tag, bool ok) {
     in->arrived_at = uv_now(dm_rpc_loop(s->rpc));
     if (!in->connection->closing)
         dm_incoming_request_next(in->connection);
-    watch_end(in);
+    bool watched = watch_end(in);
     in->method = find_method(s, in->details.method);
-    if (!in->method)
+    if (!watched)
+        dm_incoming_finish(in, NULL); /* nobody would ever hear of its end */
+    else if (!in->method)
         refuse_unknown(in);
     else if (too_many(in->connection))
         refuse(in, DM_RESOURCE_EXHAUSTED, "too many open calls; try again later");
@@ -360,8 +371,10 @@ void dm_incoming_request_next(struct dm_connection *c) {
     in->arrived.run = on_arrived;
     DM_HANDED_OUT(&in->arrived);
     if (grpc_server_request_call(c->grpc, &in->call, &in->details, &in->metadata, queue, queue,
-                                 &in->arrived) != GRPC_CALL_OK)
+                                 &in->arrived) != GRPC_CALL_OK) {
         free_incoming(in);
+        dm_connection_hang_up(c); /* no further call of it would be seen */
+    }
 }
 
 /* ---- asking ---------------------------------------------------------------------------------------------------- */
