@@ -34,7 +34,7 @@ enum nth_class {
     NTH_MEMORY,  /* sizes from outside */
     NTH_CLASSES
 };
-enum { NTH_SITES = 24 };
+enum { NTH_SITES = 24, NTH_LOOK_MS = 100 };
 
 struct nth_board {
     int class, n, error; /* the n-th call of the class (from 1) fails with that error */

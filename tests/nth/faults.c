@@ -186,6 +186,14 @@ int __wrap_accept4(int fd, struct sockaddr *from, socklen_t *n, int flags) {
 WRAP(NTH_THREAD, errno, NULL, int, pthread_create,
      (pthread_t * thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg),
      (thread, attr, run, arg))
+/* What is looked at once a second is looked at more often, so that a short life sees it. Fails never. */
+int __real_uv_timer_start(uv_timer_t *timer, uv_timer_cb cb, uint64_t timeout, uint64_t repeat);
+int __wrap_uv_timer_start(uv_timer_t *timer, uv_timer_cb cb, uint64_t timeout, uint64_t repeat);
+int __wrap_uv_timer_start(uv_timer_t *timer, uv_timer_cb cb, uint64_t timeout, uint64_t repeat) {
+    bool look = timeout == 1000 && repeat == 1000;
+    return __real_uv_timer_start(timer, cb, look ? NTH_LOOK_MS : timeout, look ? NTH_LOOK_MS : repeat);
+}
+
 WRAP(NTH_LOOP, -errno, NULL, int, uv_loop_init, (uv_loop_t * loop), (loop))
 WRAP(NTH_LOOP, -errno, NULL, int, uv_poll_init, (uv_loop_t * loop, uv_poll_t *poll, int fd), (loop, poll, fd))
 WRAP(NTH_LOOP, -errno, NULL, int, uv_signal_init, (uv_loop_t * loop, uv_signal_t *handle), (loop, handle))

@@ -126,6 +126,20 @@ static void first_half(struct life *l) {
     end_first(l);
 }
 
+/* Somebody cleans up too much: the socket is made again. */
+static void lose_the_socket(struct life *l) {
+    DM_FREE char *path = dm_printf("%s/device-plugins/kubelet.sock", l->n->root);
+    step(l->n, "removing kubelet.sock");
+    unlink(path);
+    for (uint64_t end = now_ms() + SETTLE_MS; access(path, F_OK) < 0; nap(2)) {
+        daemon_look(l->n);
+        if (outage(l->n) && now_ms() + SETTLE_MS > end + 3 * NTH_LOOK_MS)
+            return;
+        if (now_ms() > end)
+            lost(l->n, "it is not made again");
+    }
+}
+
 static void second_half(struct life *l) {
     struct admission a;
     int held;
@@ -141,6 +155,7 @@ static void second_half(struct life *l) {
         ask(l, &l->pods[TWO], &a); /* no plugin is there, and none is needed */
     admit(l, AFTER);
     tell_options(l, TWO, "main");
+    lose_the_socket(l);
 }
 
 /* The fault is over: everything works again, within the time that it looks at things in. */

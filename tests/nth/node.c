@@ -46,7 +46,6 @@ void step(struct node *n, const char *format, ...) {
     va_list ap;
     va_start(ap, format);
     vsnprintf(n->board->step, sizeof n->board->step, format, ap);
-    printf("said %llu: %s\n", (unsigned long long)now_ms() % 100000, n->board->step);
     va_end(ap);
 }
 
