@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_FILE = 1 << 30, KEPT = 3 };
+enum { MAX_FILE = 1 << 30, KEPT = 3, READS = 3 };
 
 /* ---- one file ---------------------------------------------------------------------------------------------------- */
 
@@ -41,13 +41,23 @@ static int read_open(struct dm_store *s, const char *name, int fd, struct dm_buf
     return 0;
 }
 
-/* -ENOENT: no such file. DEVMGR_ECHECKPOINT, -EIO: there, and of no use. Others: it might be good, we cannot see it. */
-static int read_file(struct dm_store *s, const char *name, struct dm_buf *out, devmgr_error *reterr) {
+static int read_once(struct dm_store *s, const char *name, struct dm_buf *out, devmgr_error *reterr) {
     int fd = openat(s->dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return dm_store_failed(s, name, "open", reterr);
     int r = read_open(s, name, fd, out, reterr);
     close(fd);
+    return r;
+}
+
+/* -ENOENT: no such file. DEVMGR_ECHECKPOINT, -EIO: there, and of no use. Others: it might be good, we cannot see it.
+ * A disk that fails once may be good the next time, and setting a good file aside costs its newest claims. */
+static int read_file(struct dm_store *s, const char *name, struct dm_buf *out, devmgr_error *reterr) {
+    int r = -EIO;
+    for (int i = 0; i < READS && r == -EIO; i++) {
+        out->len = 0;
+        r = read_once(s, name, out, reterr);
+    }
     return r;
 }
 
