@@ -4,6 +4,7 @@
  * means "some", never "one": the drain takes all. */
 #include "base/mem.h"
 #include "instance.h"
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -59,7 +60,12 @@ int dm_doorbell_open(devmgr *m, devmgr_error *reterr) {
     b->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (b->fd < 0)
         return dm_error_errno(reterr, "eventfd");
-    uv_poll_init(m->loop, &b->poll, b->fd);
+    int rc = uv_poll_init(m->loop, &b->poll, b->fd);
+    if (rc < 0) {
+        close(b->fd);
+        b->fd = -1;
+        return dm_error_set(reterr, rc, "watching for calls from other threads: %s", strerror(-rc));
+    }
     b->poll.data = m;
     uv_poll_start(&b->poll, UV_READABLE, on_ring);
     uv_unref((uv_handle_t *)&b->poll); /* waits for strangers: alone it keeps no loop turning */

@@ -19,12 +19,17 @@ struct dm_own_thread {
 
 static void *own_thread(void *arg) {
     struct dm_own_thread *own = arg;
-    uv_loop_init(&own->loop);
-    own->status = dm_instance_start(&own->loop, own->settings, own->cb, own->arg, own->ret, own->reterr);
+    int rc = uv_loop_init(&own->loop);
+    if (rc < 0)
+        own->status = dm_error_set(own->reterr, rc, "a loop of our own: %s", strerror(-rc));
+    else
+        own->status = dm_instance_start(&own->loop, own->settings, own->cb, own->arg, own->ret, own->reterr);
     if (own->status == 0)
         uv_sem_post(&own->opened);
-    uv_run(&own->loop, UV_RUN_DEFAULT);
-    uv_loop_close(&own->loop);
+    if (rc == 0) {
+        uv_run(&own->loop, UV_RUN_DEFAULT);
+        uv_loop_close(&own->loop);
+    }
     if (own->status < 0)
         uv_sem_post(&own->opened); /* only now: the caller may end the process */
     else

@@ -8,6 +8,7 @@
 #include "control/calls.h"
 #include "rpc/client.h"
 #include <string.h>
+#include <unistd.h>
 
 enum { MAX_RESPONSE = 64 << 20, PAUSE_MS = 50 };
 
@@ -62,10 +63,17 @@ int dm_client_open(const char *socket, uint64_t wait_ms, struct dm_client **ret,
     if (fd < 0)
         return fd;
     struct dm_client *c = DM_NEW(struct dm_client);
+    int r = uv_loop_init(&c->loop);
+    if (r < 0) {
+        close(fd);
+        free(c);
+        return dm_error_set(reterr, r, "%s: a loop to talk on: %s", socket, strerror(-r));
+    }
     c->path = dm_strdup(socket);
-    uv_loop_init(&c->loop);
-    int r = dm_rpc_acquire(&c->loop, &c->rpc, reterr);
-    if (r == 0)
+    r = dm_rpc_acquire(&c->loop, &c->rpc, reterr);
+    if (r < 0)
+        close(fd);
+    else
         r = dm_channel_from_fd(c->rpc, fd, MAX_RESPONSE, &c->channel, reterr);
     if (r < 0) {
         dm_client_close(c);

@@ -35,14 +35,18 @@ static void on_event(void *arg, const devmgr_event *ev) {
     dm_control_event(d->control, ev);
 }
 
+static void close_handles(struct daemon *d) {
+    uv_handle_t *all[] = {(uv_handle_t *)&d->term, (uv_handle_t *)&d->interrupt, (uv_handle_t *)&d->watchdog,
+                          (uv_handle_t *)&d->trim};
+    for (size_t i = 0; i < DM_COUNT(all); i++)
+        if (all[i]->data) /* else it never came to be */
+            uv_close(all[i], NULL);
+}
+
 static void on_closed(void *arg) {
     struct daemon *d = arg;
-    if (--d->open > 0)
-        return;
-    uv_close((uv_handle_t *)&d->term, NULL);
-    uv_close((uv_handle_t *)&d->interrupt, NULL);
-    uv_close((uv_handle_t *)&d->watchdog, NULL);
-    uv_close((uv_handle_t *)&d->trim, NULL);
+    if (--d->open == 0)
+        close_handles(d);
 }
 
 static void on_signal(uv_signal_t *handle, int number) {
@@ -70,8 +74,6 @@ static void on_watchdog(uv_timer_t *timer) {
 
 static void start_watchdog(struct daemon *d) {
     uint64_t us = 0;
-    uv_timer_init(&d->loop, &d->watchdog);
-    d->watchdog.data = d;
     if (sd_watchdog_enabled(0, &us) > 0 && us > 2000)
         uv_timer_start(&d->watchdog, on_watchdog, us / 2000, us / 2000);
 }
@@ -84,17 +86,29 @@ static void on_trim(uv_timer_t *timer) {
 }
 
 static void start_trimming(struct daemon *d) {
-    uv_timer_init(&d->loop, &d->trim);
     uv_timer_start(&d->trim, on_trim, TRIM_EVERY_MS, TRIM_EVERY_MS);
 }
 
-static void start_signals(struct daemon *d) {
-    signal(SIGPIPE, SIG_IGN);
-    uv_signal_init(&d->loop, &d->term);
-    uv_signal_init(&d->loop, &d->interrupt);
-    d->term.data = d->interrupt.data = d;
-    uv_signal_start(&d->term, on_signal, SIGTERM);
-    uv_signal_start(&d->interrupt, on_signal, SIGINT);
+/* Before anything is open: what has no handles cannot be ended. */
+static int init_handles(struct daemon *d, devmgr_error *reterr) {
+    uv_signal_t *signals[] = {&d->term, &d->interrupt};
+    uv_timer_init(&d->loop, &d->watchdog);
+    uv_timer_init(&d->loop, &d->trim);
+    d->watchdog.data = d->trim.data = d;
+    for (size_t i = 0; i < DM_COUNT(signals); i++) {
+        int r = uv_signal_init(&d->loop, signals[i]);
+        if (r < 0)
+            return dm_error_set(reterr, r, "preparing to be ended by a signal: %s", strerror(-r));
+        signals[i]->data = d;
+    }
+    return 0;
+}
+
+static int start_signals(struct daemon *d, devmgr_error *reterr) {
+    int r = uv_signal_start(&d->term, on_signal, SIGTERM);
+    if (r == 0)
+        r = uv_signal_start(&d->interrupt, on_signal, SIGINT);
+    return r < 0 ? dm_error_set(reterr, r, "waiting for SIGTERM and SIGINT: %s", strerror(-r)) : 0;
 }
 
 /* A connection takes two descriptors, and the usual soft limit of 1024 is for programs that use select. */
@@ -111,23 +125,23 @@ static int fail(const devmgr_error *err) {
     return 1;
 }
 
-/* Nothing has been started but the manager: let it close. */
-static int fail_after_open(struct daemon *d, const devmgr_error *err) {
-    devmgr_close(d->manager, NULL, NULL);
+/* It does not come to serving: what was started ends. */
+static int fail_to_serve(struct daemon *d, const devmgr_error *err) {
+    dm_control_close(DM_MOVE(d->control), NULL, NULL);
+    if (d->manager)
+        devmgr_close(d->manager, NULL, NULL);
+    close_handles(d);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     return fail(err);
 }
 
 static int serve(struct daemon *d, const struct dm_daemon_options *o) {
     devmgr_error err;
-    if (devmgr_open(&d->loop, o->config, on_event, d, &d->manager, &err) < 0) {
-        uv_run(&d->loop, UV_RUN_DEFAULT);
-        return fail(&err);
-    }
-    if (dm_control_start(&d->loop, d->manager, o->socket, o->socket_group, &d->control, &err) < 0)
-        return fail_after_open(d, &err);
+    if (init_handles(d, &err) < 0 || devmgr_open(&d->loop, o->config, on_event, d, &d->manager, &err) < 0 ||
+        dm_control_start(&d->loop, d->manager, o->socket, o->socket_group, &d->control, &err) < 0 ||
+        start_signals(d, &err) < 0)
+        return fail_to_serve(d, &err);
     d->open = 2;
-    start_signals(d);
     start_watchdog(d);
     start_trimming(d);
     puts("ready");
@@ -161,7 +175,12 @@ int main(int argc, char **argv) {
         return status;
     dm_log_init(&d.log, options.log_level, options.log_format);
     raise_descriptor_limit();
-    uv_loop_init(&d.loop);
+    signal(SIGPIPE, SIG_IGN);
+    status = uv_loop_init(&d.loop);
+    if (status < 0) {
+        fprintf(stderr, "devmgrd: preparing the loop: %s\n", strerror(-status));
+        return 1;
+    }
     status = serve(&d, &options);
     uv_loop_close(&d.loop);
     return status;
