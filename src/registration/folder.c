@@ -234,8 +234,16 @@ static int bind_and_listen(struct dm_folder *f, devmgr_error *reterr) {
         return dm_error_set(reterr, -EADDRINUSE,
                             "%s: bind: address already in use: what is there is not a socket; move it away",
                             f->socket_path);
-    if (fd >= 0 && fstatat(f->dir, SOCKET, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        f->socket = id_of(&st);
+    if (fd < 0)
+        return fd;
+    if (fstatat(f->dir, SOCKET, &st, AT_SYMLINK_NOFOLLOW) <
+        0) { /* never known as ours, it would look like another's */
+        int bad = dm_error_errno(reterr, "%s", f->socket_path);
+        unlinkat(f->dir, SOCKET, 0);
+        close(fd);
+        return bad;
+    }
+    f->socket = id_of(&st);
     return fd;
 }
 
@@ -289,19 +297,33 @@ int dm_folder_listen(struct dm_folder *f, dm_folder_log log, void *arg, devmgr_e
     return swept < 0 ? swept : bind_and_listen(f, reterr);
 }
 
-static bool folder_intact(const struct dm_folder *f) {
-    struct stat path, dir;
-    return stat(f->path, &path) == 0 && fstat(f->dir, &dir) == 0 && same(id_of(&path), id_of(&dir));
+/* Looked at with `seen`, the result of a stat: 1, 0 when nothing is there; else why it cannot be told. */
+static int is_there(int seen, const char *path, devmgr_error *reterr) {
+    if (seen == 0)
+        return 1;
+    return errno == ENOENT || errno == ENOTDIR ? 0 : dm_error_errno(reterr, "%s: cannot be looked at", path);
 }
 
-bool dm_folder_intact(const struct dm_folder *f) {
+static int folder_intact(const struct dm_folder *f, devmgr_error *reterr) {
+    struct stat path, dir;
+    int there = is_there(fstat(f->dir, &dir), f->path, reterr);
+    if (there == 1)
+        there = is_there(stat(f->path, &path), f->path, reterr);
+    return there == 1 ? same(id_of(&path), id_of(&dir)) : there;
+}
+
+int dm_folder_intact(const struct dm_folder *f, devmgr_error *reterr) {
     struct stat st;
-    return folder_intact(f) && fstatat(f->dir, SOCKET, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-           same(f->socket, id_of(&st));
+    int intact = folder_intact(f, reterr);
+    if (intact == 1)
+        intact = is_there(fstatat(f->dir, SOCKET, &st, AT_SYMLINK_NOFOLLOW), f->socket_path, reterr);
+    return intact == 1 ? same(f->socket, id_of(&st)) : intact;
 }
 
 int dm_folder_listen_again(struct dm_folder *f, dm_folder_log log, void *arg, devmgr_error *reterr) {
-    int bad = folder_intact(f) ? 0 : enter(f, reterr);
+    int intact = folder_intact(f, reterr), bad = intact < 0 ? intact : 0;
+    if (intact == 0)
+        bad = enter(f, reterr);
     if (bad == 0)
         bad = probe(f, reterr);
     if (bad < 0)
@@ -312,8 +334,11 @@ int dm_folder_listen_again(struct dm_folder *f, dm_folder_log log, void *arg, de
 }
 
 void dm_folder_unlink(struct dm_folder *f) {
+    static const char *const names[] = {SOCKET,
+                                        HIDDEN /* when it could not be removed after it had its name */};
     struct stat st;
-    if (fstatat(f->dir, SOCKET, &st, AT_SYMLINK_NOFOLLOW) == 0 && same(f->socket, id_of(&st)))
-        unlinkat(f->dir, SOCKET, 0);
+    for (size_t i = 0; i < DM_COUNT(names); i++)
+        if (fstatat(f->dir, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0 && same(f->socket, id_of(&st)))
+            unlinkat(f->dir, names[i], 0);
     f->socket = (struct file_id){0};
 }

@@ -20,8 +20,8 @@ const char *dm_folder_socket(const struct dm_folder *f); /* path of kubelet.sock
  * Returns the fd. */
 int dm_folder_listen(struct dm_folder *f, dm_folder_log log, void *arg, devmgr_error *reterr);
 
-/* Is the socket at that path still the one we listen on? */
-bool dm_folder_intact(const struct dm_folder *f);
+/* Is the socket at that path still the one we listen on? 1, 0; negative: it cannot be told now. */
+int dm_folder_intact(const struct dm_folder *f, devmgr_error *reterr);
 /* It is not: locks the folder that is there now (made again when missing), removes a dead kubelet.sock, binds and
  * listens; plugins' sockets stay. Returns the fd. DEVMGR_EBUSY: another process has taken the place. Other codes: try
  * again later. */

@@ -137,8 +137,16 @@ static void serve_again(struct dm_registration *r, int fd) {
 static void on_look(uv_timer_t *timer) {
     struct dm_registration *r = timer->data;
     devmgr_error err;
-    if (r->listener && dm_folder_intact(r->folder))
+    int intact = dm_folder_intact(r->folder, &err);
+    if (intact <
+        0) { /* not to be taken for a loss: we would find ourselves in our own place, and give it up */
+        say_trouble(r, &err);
         return;
+    }
+    if (r->listener && intact) {
+        r->trouble = (devmgr_error){0};
+        return;
+    }
     int fd = dm_folder_listen_again(r->folder, log_later, r, &err);
     if (fd == DEVMGR_EBUSY)
         give_up(r, &err);

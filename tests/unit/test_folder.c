@@ -128,7 +128,7 @@ TEST(LIFE_03_04_05_sockets_are_swept_all_else_stays) {
     CHECK(there("dangling"));
     CHECK(strstr(logged, "dangling: left alone: No such file or directory"));
     CHECK(there("kubelet.sock"));
-    CHECK(dm_folder_intact(f));
+    CHECK_INT(dm_folder_intact(f, &err), 1);
     close(fd);
     dm_folder_free(f);
     remove_root();
@@ -217,7 +217,7 @@ TEST(LIFE_11_only_our_own_socket_is_removed) {
     int fd = listening(f);
     CHECK_INT(unlink(in_dir("kubelet.sock")), 0);
     put_dead_socket("kubelet.sock"); /* somebody else's now */
-    CHECK(!dm_folder_intact(f));
+    CHECK_INT(dm_folder_intact(f, &err), 0);
     dm_folder_unlink(f);
     CHECK(there("kubelet.sock"));
     close(fd);
@@ -290,10 +290,10 @@ TEST(a_removed_socket_is_made_again) {
     int fd = listening(f);
     put_dead_socket("gpu.sock");
     CHECK_INT(unlink(in_dir("kubelet.sock")), 0);
-    CHECK(!dm_folder_intact(f));
+    CHECK_INT(dm_folder_intact(f, &err), 0);
     int again = dm_folder_listen_again(f, keep_log, NULL, &err);
     CHECK(again >= 0);
-    CHECK(dm_folder_intact(f));
+    CHECK_INT(dm_folder_intact(f, &err), 1);
     CHECK(there("gpu.sock")); /* no second sweep */
     close(fd), close(again);
     dm_folder_free(f);
@@ -311,15 +311,33 @@ TEST(a_removed_or_replaced_folder_is_taken_again) {
             CHECK_INT(mkdir(dir, 0755), 0);
             put_dead_socket("kubelet.sock");
         }
-        CHECK(!dm_folder_intact(f));
+        CHECK_INT(dm_folder_intact(f, &err), 0);
         int again = dm_folder_listen_again(f, keep_log, NULL, &err);
         CHECK(again >= 0);
-        CHECK(dm_folder_intact(f));
+        CHECK_INT(dm_folder_intact(f, &err), 1);
         CHECK_INT(dm_folder_open(root, &second, &err), DEVMGR_EBUSY); /* and it is locked */
         close(fd), close(again);
         dm_folder_free(f);
         remove_root();
     }
+}
+
+TEST(what_cannot_be_looked_at_is_not_taken_for_lost) {
+    fresh_root();
+    struct dm_folder *f = opened();
+    int fd = listening(f);
+    char moved[96];
+    snprintf(moved, sizeof moved, "%s/moved", root);
+    CHECK_INT(rename(dir, moved), 0);
+    CHECK_INT(symlink(dir, dir), 0); /* stat fails, and not for want of a file */
+    CHECK_INT(dm_folder_intact(f, &err), -ELOOP);
+    CHECK(strstr(err.message, dir) && strstr(err.message, "cannot be looked at"));
+    CHECK_INT(unlink(dir), 0);
+    CHECK_INT(rename(moved, dir), 0);
+    CHECK_INT(dm_folder_intact(f, &err), 1);
+    close(fd);
+    dm_folder_free(f);
+    remove_root();
 }
 
 TEST(another_process_in_our_place_is_named) {
@@ -329,7 +347,7 @@ TEST(another_process_in_our_place_is_named) {
     CHECK_INT(unlink(in_dir("kubelet.sock")), 0);
     int other = dm_socket_listen(in_dir("kubelet.sock"), &err);
     CHECK(other >= 0);
-    CHECK(!dm_folder_intact(f));
+    CHECK_INT(dm_folder_intact(f, &err), 0);
     CHECK_INT(dm_folder_listen_again(f, keep_log, NULL, &err), DEVMGR_EBUSY);
     CHECK_STR(err.message, my_name());
     close(fd), close(other);
