@@ -9,16 +9,27 @@ void dm_buf_free(struct dm_buf *b) {
     *b = (struct dm_buf){0};
 }
 
-char *dm_buf_reserve(struct dm_buf *b, size_t n) {
+static char *reserve(struct dm_buf *b, size_t n, void *(*resize)(void *p, size_t n)) {
     if (b->cap - b->len <= n || !b->data) {
         size_t want = b->cap ? b->cap : 64;
         while (want - b->len <= n)
             want *= 2;
-        b->data = dm_realloc(b->data, want);
+        char *data = resize(b->data, want);
+        if (!data)
+            return NULL;
+        b->data = data;
         b->cap = want;
         b->data[b->len] = 0;
     }
     return b->data + b->len;
+}
+
+char *dm_buf_reserve(struct dm_buf *b, size_t n) {
+    return reserve(b, n, dm_realloc);
+}
+
+char *dm_buf_try_reserve(struct dm_buf *b, size_t n) {
+    return reserve(b, n, dm_try_realloc);
 }
 
 void dm_buf_add(struct dm_buf *b, const void *p, size_t n) {

@@ -16,6 +16,7 @@ struct dm_span {
 
 void dm_buf_free(struct dm_buf *b);               /* also for DM_CLEANUP; leaves it empty */
 char *dm_buf_reserve(struct dm_buf *b, size_t n); /* room for n more; returns where they go, len unchanged */
+char *dm_buf_try_reserve(struct dm_buf *b, size_t n); /* NULL: no memory */
 void dm_buf_add(struct dm_buf *b, const void *p, size_t n);
 void dm_buf_puts(struct dm_buf *b, const char *s);
 void dm_buf_putc(struct dm_buf *b, char c);

@@ -26,6 +26,10 @@ void *dm_realloc(void *p, size_t n) {
     return must(realloc(p, n ? n : 1), n ? n : 1);
 }
 
+void *dm_try_realloc(void *p, size_t n) {
+    return realloc(p, n ? n : 1);
+}
+
 char *dm_strdup(const char *s) {
     return s ? dm_strndup(s, strlen(s)) : NULL;
 }

@@ -1,6 +1,7 @@
 /* mem.h -- memory that aborts when it runs out (as gRPC does), and scope-bound freeing.
  *
- * Sizes that come from outside are limited before they reach these functions. */
+ * Sizes that come from outside are limited before they reach these functions; what strangers may still make large (a
+ * checkpoint, a list, a request) asks dm_try_realloc first, and there is a way to say no. */
 #ifndef DM_BASE_MEM_H
 #define DM_BASE_MEM_H
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 void *dm_alloc(size_t n);                    /* zeroed */
 void *dm_alloc_array(size_t n, size_t size); /* zeroed; aborts on overflow */
 void *dm_realloc(void *p, size_t n);
+void *dm_try_realloc(void *p, size_t n);   /* NULL: there is none, and p is as it was */
 char *dm_strdup(const char *s);            /* NULL stays NULL */
 char *dm_strndup(const char *s, size_t n); /* copies n bytes and adds a NUL */
 void *dm_memdup(const void *p, size_t n);  /* n 0: a block that can be freed */

@@ -28,7 +28,9 @@ static int read_open(struct dm_store *s, const char *name, int fd, struct dm_buf
     if (st.st_size > MAX_FILE)
         return dm_error_set(reterr, DEVMGR_ECHECKPOINT, "%s/%s: %lld bytes, limit %d", s->folder, name,
                             (long long)st.st_size, MAX_FILE);
-    dm_buf_reserve(out, (size_t)st.st_size + 1);
+    if (!dm_buf_try_reserve(out, (size_t)st.st_size + 1))
+        return dm_error_set(reterr, -ENOMEM, "%s/%s: no memory for its %lld bytes", s->folder, name,
+                            (long long)st.st_size);
     while ((n = read(fd, dm_buf_reserve(out, 4096), out->cap - out->len - 1)) != 0) {
         if (n < 0 && errno != EINTR)
             return dm_store_failed(s, name, "read", reterr);

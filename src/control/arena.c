@@ -31,20 +31,32 @@ void dm_arena_clear(struct dm_arena *a) {
     a->blocks = keep;
 }
 
-void *dm_arena_alloc(struct dm_arena *a, size_t n) {
+static struct dm_arena_block *add_block(struct dm_arena *a, size_t size, void *(*get)(void *p, size_t n)) {
+    struct dm_arena_block *b = get(NULL, sizeof *b + size);
+    if (!b)
+        return NULL;
+    memset(b, 0, sizeof *b + size);
+    b->size = size;
+    b->next = a->blocks;
+    a->blocks = b;
+    return b;
+}
+
+static void *alloc(struct dm_arena *a, size_t n, void *(*get)(void *p, size_t n)) {
     struct dm_arena_block *b = a->blocks;
     n = (n + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
-    if (!b || b->size - b->used < n) {
-        size_t size = n > BLOCK ? n : BLOCK;
-        b = dm_alloc(sizeof *b + size);
-        b->size = size;
-        b->next = a->blocks;
-        a->blocks = b;
-    }
+    if (!b || b->size - b->used < n)
+        b = add_block(a, n > BLOCK ? n : BLOCK, get);
+    if (!b)
+        return NULL;
     void *at = (char *)b->data + b->used;
     b->used += n;
     a->used += n;
     return at;
+}
+
+void *dm_arena_alloc(struct dm_arena *a, size_t n) {
+    return alloc(a, n, dm_realloc);
 }
 
 void *dm_arena_array(struct dm_arena *a, size_t n, size_t size) {
@@ -69,7 +81,11 @@ void *dm_message_new(struct dm_arena *a, const ProtobufCMessageDescriptor *descr
 
 static void *limited_alloc(void *arena, size_t n) {
     struct dm_arena *a = arena;
-    return a->limit && (n > a->limit || a->used > a->limit - n) ? NULL : dm_arena_alloc(a, n);
+    if (a->limit && (n > a->limit || a->used > a->limit - n))
+        return NULL;
+    void *at = alloc(a, n, dm_try_realloc);
+    a->starved |= !at;
+    return at;
 }
 
 static void no_free(void *arena, void *p) {

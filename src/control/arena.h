@@ -4,6 +4,7 @@
 #ifndef DM_CONTROL_ARENA_H
 #define DM_CONTROL_ARENA_H
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct dm_arena_block;
@@ -11,6 +12,7 @@ struct dm_arena {
     struct dm_arena_block *blocks;
     size_t used;  /* bytes handed out */
     size_t limit; /* of a decoded message, 0: none; see dm_message_read */
+    bool starved; /* there was no memory for a message */
 };
 
 void dm_arena_free(struct dm_arena *a);
@@ -21,7 +23,7 @@ char *dm_arena_strndup(struct dm_arena *a, const void *data, size_t n); /* adds 
 
 /* An empty message in the arena. */
 void *dm_message_new(struct dm_arena *a, const ProtobufCMessageDescriptor *descriptor);
-/* Reads one into the arena. NULL: not such a message, or one that unfolds to more than `limit` bytes (protobuf-c makes
+/* Reads one into the arena. NULL: not such a message, no memory for it (`starved`), or one that unfolds to more than `limit` bytes (protobuf-c makes
  * 40 bytes and more of an empty element, which takes two on the wire). */
 void *dm_message_read(struct dm_arena *a, const ProtobufCMessageDescriptor *descriptor, const void *data,
                       size_t n);

@@ -122,6 +122,10 @@ static void serve(struct dm_control *c, struct dm_incoming *in, const ProtobufCM
         handler(r);
         return;
     }
+    if (r->arena.starved) {
+        dm_request_refuse(r, DM_RESOURCE_EXHAUSTED, "no memory for this request; try again later");
+        return;
+    }
     DM_FREE char *text = dm_printf("not a %s, or too many small parts in it", descriptor->name);
     dm_request_refuse(r, DM_INVALID_ARGUMENT, text);
 }

@@ -114,14 +114,24 @@ static bool is_healthy(struct dm_span word) {
     return word.len == 7 && !memcmp(word.data, "Healthy", 7);
 }
 
-static void append(struct reader *r, const struct entry *e) {
+static int no_memory(struct reader *r) {
+    return dm_error_set(r->reterr, -ENOMEM, "no memory for a list of more than %zu devices", r->out->list.n);
+}
+
+static int append(struct reader *r, const struct entry *e) {
     struct dm_listing *out = r->out;
     char *id = out->ids + r->ids_len;
+    if (out->list.n >= r->cap) {
+        size_t cap = r->cap ? r->cap * 2 : 8;
+        void *larger = dm_try_realloc(out->devices, cap * sizeof *out->devices);
+        if (!larger)
+            return no_memory(r);
+        out->devices = larger, r->cap = cap;
+    }
     if (e->id.len)
         memcpy(id, e->id.data, e->id.len);
     id[e->id.len] = 0;
     r->ids_len += e->id.len + 1;
-    DM_GROW(out->devices, out->list.n, r->cap);
     out->devices[out->list.n++] = (struct dm_listed_device){
         .id = id,
         .healthy = is_healthy(e->health),
@@ -132,6 +142,7 @@ static void append(struct reader *r, const struct entry *e) {
     out->empty_ids += e->id.len == 0;
     out->negative_numa += e->nodes.negative;
     out->high_numa += e->nodes.high;
+    return 0;
 }
 
 static int collect(struct reader *r, struct dm_span message) {
@@ -144,9 +155,10 @@ static int collect(struct reader *r, struct dm_span message) {
         int bad = read_entry(r, f.bytes, &e);
         if (!bad)
             bad = check_limits(r, &e);
+        if (!bad)
+            bad = append(r, &e);
         if (bad)
             return bad;
-        append(r, &e);
     }
     return more < 0 ? broken(r, "not a ListAndWatchResponse") : 0;
 }
@@ -170,11 +182,15 @@ static uint32_t *find_slot(uint32_t *table, size_t mask, uint64_t hash, const st
     }
 }
 
-static void fold(struct dm_listing *l) {
+static int fold(struct reader *r) {
+    struct dm_listing *l = r->out;
     size_t cap = 16, n = l->list.n;
     while (cap < 2 * n)
         cap *= 2;
-    DM_FREE uint32_t *table = dm_alloc_array(cap, sizeof *table);
+    DM_FREE uint32_t *table = dm_try_realloc(NULL, cap * sizeof *table);
+    if (!table)
+        return no_memory(r);
+    memset(table, 0, cap * sizeof *table);
     l->list.n = 0;
     for (size_t i = 0; i < n; i++) {
         struct dm_listed_device d = l->devices[i];
@@ -191,17 +207,20 @@ static void fold(struct dm_listing *l) {
         }
         l->fingerprint += one_fingerprint(hash, &d);
     }
+    return 0;
 }
 
 int dm_listing_read(struct dm_span message, const struct dm_listing_limits *limits, struct dm_listing *ret,
                     devmgr_error *reterr) {
     DM_CLEANUP(dm_listing_free) struct dm_listing l = {0};
     struct reader r = {.limits = limits, .out = &l, .reterr = reterr};
-    l.ids = dm_realloc(NULL, message.len + 1); /* an id's NUL takes no more room than its device's tag did */
-    int bad = collect(&r, message);
+    l.ids =
+        dm_try_realloc(NULL, message.len + 1); /* an id's NUL takes no more room than its device's tag did */
+    int bad = l.ids ? collect(&r, message) : no_memory(&r);
+    if (!bad)
+        bad = fold(&r);
     if (bad)
         return bad;
-    fold(&l);
     l.list.devices = l.devices;
     *ret = l;
     l = (struct dm_listing){0};

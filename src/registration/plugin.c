@@ -131,8 +131,10 @@ static void on_message(void *arg, struct dm_span message) {
     if (limit) {
         note_once(p, limit, LOG_WARNING,
                   "a device list was refused whole, the devices listed before stay: %s", err.message);
-    } else if (bad) {
-        p->why = dm_printf("ListAndWatch sent what is no device list: %s", err.message);
+    } else if (
+        bad) { /* also for want of memory: who lists again may find some, a list that is left out never comes again */
+        p->why =
+            dm_printf(bad == -ENOMEM ? "%s" : "ListAndWatch sent what is no device list: %s", err.message);
         dm_rpc_cancel(p->call);
     } else {
         note_remarks(p, &l);

@@ -200,6 +200,10 @@ WRAP(NTH_LOOP, -errno, NULL, int, uv_signal_init, (uv_loop_t * loop, uv_signal_t
 WRAP(NTH_LOOP, -errno, NULL, int, uv_signal_start, (uv_signal_t * handle, uv_signal_cb cb, int number),
      (handle, cb, number))
 
+/* ---- memory for what strangers send ------------------------------------------------------------------------------ */
+
+WRAP(NTH_MEMORY, NULL, NULL, void *, dm_try_realloc, (void *p, size_t n), (p, n))
+
 /* ---- gRPC -------------------------------------------------------------------------------------------------------- */
 
 WRAP(NTH_RPC, GRPC_CALL_ERROR, NULL, grpc_call_error, grpc_call_start_batch,

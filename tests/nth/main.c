@@ -1,9 +1,10 @@
 /* main.c -- every call that can fail is made to fail, the n-th of its class for every n until a life has no n-th one.
  *
- *   nth              all classes, one failing call and all from the n-th on
- *   nth -q           the same with one failing call only
+ *   nth              quick: each place once, of gRPC's and memory's many each fourth
+ *   nth all          every place, once and from there on
+ *   nth CLASS        the same of this class alone
+ *   nth CLASS:7      the 7th call of it      nth CLASS:7+    and all after it
  *   nth -v ...       says of each run which call failed where, and what people were told
- *   nth CLASS        this one                nth CLASS:7    the 7th call of it      nth CLASS:7+    and all after it
  *
  * Each run is a process with a node of its own (life.c); some run at once (NTH_JOBS, else one for each processor). TAP. */
 #include "base/mem.h"
@@ -60,7 +61,7 @@ struct job { /* a slot: one run at a time */
 };
 struct series { /* one class, one way of failing */
     int class, forever;
-    int next, only; /* only: this n alone; 0: all */
+    int next, only, stride; /* only: this n alone; 0: all */
     int running, tried, broken;
     bool ended;
 };
@@ -251,7 +252,8 @@ static void run_all(struct series *all, int n) {
         struct job *j = free_job();
         struct series *s = j ? next_series(all, n) : NULL;
         if (s) {
-            begin(j, s->class, s->next++, s->forever);
+            begin(j, s->class, s->next, s->forever);
+            s->next += s->stride;
             s->running++, running++;
         } else if (!running) {
             break;
@@ -278,17 +280,25 @@ static bool run_reference(void) {
     return false;
 }
 
-static int read_series(struct series *all, const char *word, bool once_only) {
+/* Most of the places are of two classes, and much alike. All of them fail once each; the rest is sampled. */
+static int stride_of(int class, int forever, bool quick) {
+    return (quick || forever) && (class == NTH_RPC || class == NTH_MEMORY) ? 4 : 1;
+}
+
+static int read_series(struct series *all, const char *word, bool quick) {
     char name[32];
     int n = 0, found = 0;
     char plus = 0;
     int fields = sscanf(word, "%31[^:]:%d%c", name, &n, &plus);
     for (int class = 0; class < NTH_CLASSES; class ++)
-        for (int forever = 0; forever < (once_only ? 1 : 2); forever++)
+        for (int forever = 0; forever < (quick ? 1 : 2); forever++)
             if ((!strcmp(name, "all") || !strcmp(name, classes[class].name)) &&
                 (fields < 2 || forever == (plus == '+')))
-                all[found++] =
-                    (struct series){.class = class, .forever = forever, .next = n ? n : 1, .only = n};
+                all[found++] = (struct series){.class = class,
+                                               .forever = forever,
+                                               .next = n ? n : 1,
+                                               .only = n,
+                                               .stride = stride_of(class, forever, quick)};
     return found;
 }
 
@@ -297,15 +307,18 @@ int main(int argc, char **argv) {
     char top[] = "/tmp/devmgr-nth-XXXXXX";
     const char *wanted = getenv("NTH_JOBS");
     int n = 0, option, bad = 0, runs = 0;
-    bool quick = false;
+    bool quick;
     uint64_t begun = now_ms();
     setvbuf(stdout, NULL, _IOLBF, 0);
-    while ((option = getopt(argc, argv, "qv")) != -1)
-        quick |= option == 'q', verbose |= option == 'v';
+    while ((option = getopt(argc, argv, "v")) != -1)
+        verbose |= option == 'v';
+    quick = optind == argc;
     for (; optind < argc && n <= 6 * NTH_CLASSES; optind++)
-        n += read_series(all + n, argv[optind], quick);
+        n += read_series(all + n, argv[optind], false);
+    if (quick)
+        n = read_series(all, "all", true);
     if (!n)
-        n = read_series(all, "all", quick);
+        return fprintf(stderr, "nth: no such class; see the head of tests/nth/main.c\n"), 2;
     n_jobs = wanted ? atoi(wanted) : (int)sysconf(_SC_NPROCESSORS_ONLN);
     n_jobs = n_jobs < 1 ? 1 : n_jobs > MOST_JOBS ? MOST_JOBS : n_jobs;
     if (!mkdtemp(top))
