@@ -7,6 +7,7 @@
 #   make fuzz-coverage   what the fuzzers' corpora reach of each parser; fails under 90 %
 #   make model      random lives of the manager against a model: STEPS=1000000 SEED=random
 #   make model-check   plants faults in the manager one by one: does the model find each?
+#   make nth        each call that can fail fails in turn, in a life of devmgrd under ASan + UBSan: NTH_ARGS=read:7
 #   make night      bad plugins, pods that come and go, a daemon that is killed: NIGHT_SECONDS=600 SEED=random
 #   make lint       format, include rules, ...   make format    clang-format in place
 #   make contract   the kubelet's behaviours one by one: which test proves each, or why we differ
@@ -91,6 +92,7 @@ PROGS     := $(foreach dir,$(PROG_DIRS),$(call prog,$(dir)))
 TESTS     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 MODEL     := $(BUILD)/tests/model/model
 NTH       := $(BUILD)/tests/nth/nth $(BUILD)/tests/nth/devmgrd
+QUICK_NTH := $(if $(SAN)$(filter shared,$(GRPC)),,$(NTH))# once is enough for check; make nth is the whole, with sanitizers
 EXAMPLES  := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 FUZZERS   := $(patsubst fuzz/%.c,%,$(wildcard fuzz/fuzz_*.c))
 REPLAYS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/vectors/*.c))
@@ -152,13 +154,18 @@ $(BUILD)/tests/nth/devmgrd: $(call o,$(wildcard src/daemon/*.c) tests/nth/faults
 	$(call say,LD,$@) $(LINK) $$(nm $(BUILD)/tests/nth/faults.o | sed -n 's/.* T __wrap_/-Wl,--wrap=/p') -o $@ \
 	    $(filter %.o %.a,$^) $(GRPC_LIBS_shared) $(PKG_LIBS) -pthread -lm
 $(NTH): $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a $(BUILD)/link
+nth: # with the objects of make asan
+	@+$(MAKE) --no-print-directory DEPS=no BUILD=$(BUILD)/asan CFLAGS='-O1 -g' SAN=address,undefined nth-lives
+nth-lives: $(NTH) $(BUILD)/devmgr-fakeplugin
+	@$< $(or $(NTH_ARGS),all)
+.PHONY: nth nth-lives
 
 # ---- tests ------------------------------------------------------------------------------------------------------------
 export BUILD CC CXX SAN PKG_CONFIG GRPC
 unit: $(TESTS)
 	@tests/run $(TESTS)
-check: all $(TESTS) $(MODEL) $(EXAMPLES) $(REPLAYS) $(BENCHES) $(CORPORA) $(if $(SAN),,stage)
-	@tests/run $(TESTS) $(MODEL) $(REPLAYS) $(CORPORA) $(SCRIPTS)
+check: all $(TESTS) $(MODEL) $(EXAMPLES) $(REPLAYS) $(BENCHES) $(CORPORA) $(QUICK_NTH) $(if $(SAN),,stage)
+	@tests/run $(TESTS) $(MODEL) $(firstword $(QUICK_NTH)) $(REPLAYS) $(CORPORA) $(SCRIPTS)
 model: $(MODEL)
 	@TEST_TIMEOUT=1800 tests/run $(MODEL)
 model-check: $(MODEL)

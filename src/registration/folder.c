@@ -236,8 +236,8 @@ static int bind_and_listen(struct dm_folder *f, devmgr_error *reterr) {
                             f->socket_path);
     if (fd < 0)
         return fd;
-    if (fstatat(f->dir, SOCKET, &st, AT_SYMLINK_NOFOLLOW) <
-        0) { /* never known as ours, it would look like another's */
+    /* Not known as ours it would look like another's. */
+    if (fstatat(f->dir, SOCKET, &st, AT_SYMLINK_NOFOLLOW) < 0) {
         int bad = dm_error_errno(reterr, "%s", f->socket_path);
         unlinkat(f->dir, SOCKET, 0);
         close(fd);

@@ -1,7 +1,7 @@
 /* main.c -- every call that can fail is made to fail, the n-th of its class for every n until a life has no n-th one.
  *
- *   nth              quick: each place once, of gRPC's and memory's many each fourth
- *   nth all          every place, once and from there on
+ *   nth              quick: each place once, of gRPC's and memory's many each eighth
+ *   nth all          every place once, and every place from there on (of those many, each fourth)
  *   nth CLASS        the same of this class alone
  *   nth CLASS:7      the 7th call of it      nth CLASS:7+    and all after it
  *   nth -v ...       says of each run which call failed where, and what people were told
@@ -280,9 +280,10 @@ static bool run_reference(void) {
     return false;
 }
 
-/* Most of the places are of two classes, and much alike. All of them fail once each; the rest is sampled. */
+/* Most of the places are of two classes, and much alike. With `all` each of them fails once; the rest is sampled. */
 static int stride_of(int class, int forever, bool quick) {
-    return (quick || forever) && (class == NTH_RPC || class == NTH_MEMORY) ? 4 : 1;
+    bool many = class == NTH_RPC || class == NTH_MEMORY;
+    return many && quick ? 8 : many && forever ? 4 : 1;
 }
 
 static int read_series(struct series *all, const char *word, bool quick) {
