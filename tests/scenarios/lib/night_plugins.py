@@ -86,6 +86,7 @@ class Plugins:
             args += ["--fault", fault]
         child = self.node.plugin(slot.resource, slot.devices, *args, wait=False)
         child.may_crash = any("crash" in fault for fault in faults)
+        child.expected_end = -signal.SIGKILL if child.may_crash else None
         self.started += 1
         slot.live.append(child)
 
@@ -109,7 +110,8 @@ class Plugins:
         elif what == "socket removed":
             for name in os.listdir(self.node.plugins):
                 if name.startswith(f"{slot.resource.split('/')[1]}-"):
-                    os.unlink(self.node.plugins / name)
+                    with contextlib.suppress(FileNotFoundError):  # its owner or the daemon was faster
+                        os.unlink(self.node.plugins / name)
         elif what == "take-over":
             self.begin(slot, self.some_faults())
             self.plan(slot)
@@ -168,9 +170,7 @@ class Plugins:
 
     def ended_by_itself(self, slot, child):
         slot.live.remove(child)
-        if child.may_crash:
-            child.expected_end = -signal.SIGKILL
-            self.happened["crashed"] += 1
+        self.happened["crashed"] += child.may_crash
         self.bury(child, slot)
         if not slot.live:
             slot.acts = [(time.monotonic() + self.dice.uniform(0, 2), "return")]
