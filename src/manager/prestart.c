@@ -35,6 +35,12 @@ static void fail(struct dm_prestart *p, int status, const char *text) {
     end(p);
 }
 
+enum { TITLE = 600 };
+static const char *title(const struct dm_prestart *p, char *out) {
+    const struct dm_pod *pod = dm_pods_find(p->manager, p->uid);
+    return pod ? dm_pod_title(pod, out, TITLE) : p->uid;
+}
+
 static struct dm_container *container_of(const struct dm_prestart *p) {
     const struct dm_pod *pod = dm_pods_find(p->manager, p->uid);
     return pod ? dm_pod_get_container(pod, p->container) : NULL;
@@ -50,9 +56,10 @@ static void succeed(struct dm_prestart *p) {
         return;
     }
     if (merged->conflict && !c->conflict_told) {
+        char name[TITLE];
         c->conflict_told = true;
-        dm_event_log(p->manager, 4, "pod %s, container %s: answers differ, the first wins: %s", p->uid,
-                     p->container, merged->conflict);
+        dm_event_log(p->manager, 4, "pod %s, container %s: answers differ, the first wins: %s",
+                     title(p, name), p->container, merged->conflict);
     }
     dm_answer_options(p->manager, p->cb, p->arg, merged);
     end(p);
@@ -77,10 +84,11 @@ static void step(struct dm_prestart *p) {
         return;
     }
     if (!r->connected) {
+        char name[TITLE];
         DM_FREE char *text =
             dm_printf("pod %s, container %s: %s wants PreStartContainer and its plugin is not there "
                       "(%s); start the plugin, then create the container again",
-                      p->uid, p->container, r->name, *r->last_error ? r->last_error : "gone");
+                      title(p, name), p->container, r->name, *r->last_error ? r->last_error : "gone");
         fail(p, -EAGAIN, text);
         return;
     }
@@ -93,12 +101,13 @@ static void step(struct dm_prestart *p) {
 /* The kubelet's words first, to compare; then for people. */
 static char *failure_text(const struct dm_prestart *p, const struct dm_resource *r,
                           const struct dm_status *status) {
+    char name[TITLE];
     DM_FREE char *plain = dm_printf(DM_TEXT_RPC, dm_code_name(status->code), status->message);
     DM_FREE char *kubelets = dm_printf(DM_TEXT_PRESTART, plain);
     DM_FREE char *raise = status->code == DM_DEADLINE_EXCEEDED
                               ? dm_printf(", or raise prestart-timeout@%s", r->name)
                               : dm_strdup("");
-    return dm_printf("%s (pod %s, container %s, %s: look at its plugin, %s%s)", kubelets, p->uid,
+    return dm_printf("%s (pod %s, container %s, %s: look at its plugin, %s%s)", kubelets, title(p, name),
                      p->container, r->name, r->socket ? r->socket : "?", raise);
 }
 

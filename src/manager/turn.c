@@ -145,9 +145,12 @@ static void preferred(struct dm_txn *t, const struct dm_open_call *open,
         fail_call(t, open, &result->status);
         return;
     }
-    if (code != DM_OK)
-        dm_event_plugin(m, r->name, 4, "GetPreferredAllocation for pod %s skipped: %s: %s", t->pod->uid,
+    if (code != DM_OK) {
+        char title[600];
+        dm_event_plugin(m, r->name, 4, "GetPreferredAllocation for pod %s, container %s skipped: %s: %s",
+                        dm_pod_title(t->pod, title, sizeof title), dm_txn_container(t)->name,
                         dm_code_name(code), result->status.message);
+    }
     size_t n = 0, given = code == DM_OK ? result->n_ids : 0;
     uint32_t *wish = dm_alloc_array(given, sizeof *wish);
     for (size_t i = 0; i < given; i++) {

@@ -362,7 +362,8 @@ TEST(a_preference_that_comes_too_late_or_cannot_be_given_is_done_without) {
         CHECK_INT((int)rig_last(g)->timeout, 10000);
         g->events[0] = 0;
         rig_answer(g, rig_last(g), *code, "too much");
-        CHECK(strstr(g->events, "plugin x.y/gpu: GetPreferredAllocation for pod p skipped: "));
+        CHECK(strstr(g->events,
+                     "plugin x.y/gpu: GetPreferredAllocation for pod default/p, container main skipped: "));
         rig_answer(g, rig_last(g), 0, "");
         CHECK_STR(o->claims, "main x.y/gpu g0+ g1+");
         rig_free(g);

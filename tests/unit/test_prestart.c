@@ -65,7 +65,7 @@ TEST(OPT_04_a_prestart_error_fails_with_the_kubelets_text_and_says_whose) {
     CHECK_STR(
         o->error,
         "device plugin PreStartContainer rpc failed with err: rpc error: code = Unknown desc = prestart "
-        "failed (pod p, container main, x.y/a: look at its plugin, plugin.sock)");
+        "failed (pod default/p, container main, x.y/a: look at its plugin, plugin.sock)");
     CHECK(!strncmp(g->events, "plugin x.y/a: device plugin PreStartContainer rpc failed with err: ", 60));
     o = rig_options(g, "p", "main", 0);
     rig_answer(g, rig_last(g), DM_DEADLINE_EXCEEDED, "slow");
@@ -88,10 +88,9 @@ TEST(W13_after_a_restart_the_claims_serve_and_prestart_waits_for_its_plugin) {
     CHECK_STR(rig_options(g, "q", "main", 0)->options, "env IDS=b1 ");
     struct outcome *o = rig_options(g, "p", "main", 0);
     CHECK_INT(o->status, -EAGAIN);
-    CHECK_STR(
-        o->error,
-        "pod p, container main: x.y/a wants PreStartContainer and its plugin is not there (gone); start "
-        "the plugin, then create the container again");
+    CHECK_STR(o->error, "pod default/p, container main: x.y/a wants PreStartContainer and its plugin is not "
+                        "there (gone); start "
+                        "the plugin, then create the container again");
     CHECK_STR(rig_options(g, "p", "main", DEVMGR_NO_PRESTART)->options, "env IDS=a0 a1 ");
     rig_plugin(g, "x.y/a", "a0 a1", "prestart");
     CHECK_INT(rig_options(g, "p", "main", 0)->status, -EAGAIN); /* x.y/c is still away */

@@ -298,9 +298,10 @@ TEST(P29_a_conflict_is_told_once_and_the_first_wins) {
     rig_restart(g, DM_START_LOADED);
     rig_options(g, "p", "main", 0);
     rig_options(g, "p", "main", 0);
-    CHECK_STR(g->events,
-              "log 4 pod p, container main: answers differ, the first wins: env \"X\": x.y/a has \"1\", "
-              "x.y/b has \"2\"; ");
+    CHECK_STR(
+        g->events,
+        "log 4 pod default/p, container main: answers differ, the first wins: env \"X\": x.y/a has \"1\", "
+        "x.y/b has \"2\"; ");
     rig_free(g);
 }
 
