@@ -137,7 +137,7 @@ static json_t *input(const struct row *r, int resources) {
 
 /* ---- ours ------------------------------------------------------------------------------------------------------------- */
 
-enum { LEAST_RUNS = 5, MOST_RUNS = 400, LEAST_NS = 200000000 };
+enum { LEAST_RUNS = 20, MOST_RUNS = 400, LEAST_NS = 200000000 };
 
 struct cell { /* and what was measured */
     const struct row *row;
