@@ -142,18 +142,18 @@ int devmgr_explain(devmgr *m, const devmgr_pod *pod, int (*write)(void *, const 
     return dm_manager_explain(m->manager, pod, write, arg, reterr);
 }
 
-/* ---- what later issues build ------------------------------------------------------------------------------------- */
-
-int devmgr_each_health_change(devmgr *m, const char *resource, const char *id,
-                              int (*visit)(void *, const devmgr_health_change *), void *arg) {
-    (void)m, (void)resource, (void)id, (void)visit, (void)arg;
-    return -ENOSYS;
-}
-
 int devmgr_metrics(devmgr *m, int (*write)(void *, const char *text, size_t n), void *arg) {
     DM_CLEANUP(dm_buf_free) struct dm_buf text = {0};
     if (closing(m))
         return -ECANCELED;
     dm_registration_metrics(m->registration, &text);
     return text.len ? write(arg, text.data, text.len) : 0;
+}
+
+/* ---- not built yet ----------------------------------------------------------------------------------------------------- */
+
+int devmgr_each_health_change(devmgr *m, const char *resource, const char *id,
+                              int (*visit)(void *, const devmgr_health_change *), void *arg) {
+    (void)m, (void)resource, (void)id, (void)visit, (void)arg;
+    return -ENOSYS;
 }

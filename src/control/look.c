@@ -264,10 +264,6 @@ void dm_serve_check(struct dm_request *r) {
     devmgr_error err = {0};
     PB(CheckResponse) *m = PB_NEW(&r->arena, check_response);
     int rc = devmgr_check(r->control->m, &err);
-    if (rc == -ENOSYS) {
-        dm_request_fail(r, rc, &err, "check");
-        return;
-    }
     m->ok = rc == 0;
     m->message = dm_pb_text(rc < 0 ? err.message : "");
     dm_request_reply(r, m);

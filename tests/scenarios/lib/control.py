@@ -57,6 +57,13 @@ class Control:
         """The uids that lost devices."""
         return [uid.decode() for uid in self.call("Release", field(1, uid))[0].get(1, [])]
 
+    def record(self, uid, container="main"):
+        """What the container holds, as a line to keep beside it."""
+        return _text(self.call("ClaimRecord", field(1, uid) + field(2, container))[0], 1)
+
+    def adopt(self, manifest, record, container="main"):
+        self.call("Adopt", field(1, field(1, json.dumps(manifest))) + field(2, container) + field(3, record))
+
     def hints(self, manifest, container=""):
         """resource -> None: no preference, or [(nodes, preferred)]: all sets that would do; none: impossible."""
         out = {}
