@@ -16,7 +16,7 @@
 #                   DAEMON=1: the admissions among them through devmgrd, with plugins on sockets
 #   make check-checkpoints DIR=  reads checkpoints beside which the kubelet's reading lies, and compares
 #   make interop    the real kubelet's code and plugins beside ours (Go)
-#   make bench      measurements, beside the kubelet's code: ARGS='-o json'; see bench/README.md
+#   make bench      measurements, beside the kubelet's code: ARGS='--limit 60'; see bench/README.md
 #   make deps       install what building needs and is missing
 #   make install    PREFIX= DESTDIR=             make uninstall takes away what install put there
 #   make dist       tarball of HEAD              make clean     make help
