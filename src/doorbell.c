@@ -59,12 +59,12 @@ int dm_doorbell_open(devmgr *m, devmgr_error *reterr) {
     b->last = &b->first;
     b->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (b->fd < 0)
-        return dm_error_errno(reterr, "eventfd");
+        return dm_error_errno(reterr, "preparing calls from other threads: eventfd");
     int rc = uv_poll_init(m->loop, &b->poll, b->fd);
     if (rc < 0) {
         close(b->fd);
         b->fd = -1;
-        return dm_error_set(reterr, rc, "watching for calls from other threads: %s", strerror(-rc));
+        return dm_error_set(reterr, rc, "preparing calls from other threads: %s", strerror(-rc));
     }
     b->poll.data = m;
     uv_poll_start(&b->poll, UV_READABLE, on_ring);

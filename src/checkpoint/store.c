@@ -34,7 +34,7 @@ int dm_store_failed(const struct dm_store *s, const char *name, const char *step
 static int open_folder(struct dm_store *s, devmgr_error *reterr) {
     int fd = open(s->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return dm_error_errno(reterr, "%s", s->folder);
+        return dm_error_errno(reterr, "%s: opening it for the checkpoint", s->folder);
     if (s->dir >= 0)
         close(s->dir);
     s->dir = fd;

@@ -30,7 +30,7 @@ static int probe(const char *path, devmgr_error *reterr) {
     struct stat st;
     devmgr_error why;
     if (lstat(path, &st) < 0)
-        return errno == ENOENT ? 0 : dm_error_errno(reterr, "%s", path);
+        return errno == ENOENT ? 0 : dm_error_errno(reterr, "%s: looking whether it is in use", path);
     if (!S_ISSOCK(st.st_mode))
         return dm_error_set(reterr, -EEXIST, "%s: not a socket; remove it or choose another --socket", path);
     int fd = dm_socket_connect(path, &why);

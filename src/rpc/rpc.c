@@ -237,7 +237,8 @@ static int start(struct dm_rpc *rpc, devmgr_error *reterr) {
     grpc_completion_queue_destroy(rpc->queue);
     grpc_shutdown_blocking();
     close(rpc->wake_fd);
-    return dm_error_set(reterr, -r, "starting gRPC: %s", strerror(r));
+    return dm_error_set(reterr, -r, "starting gRPC: %s: %s", pumping ? "watching its queue" : "a thread",
+                        strerror(r));
 }
 
 /* The loop itself remembers its bridge: no table of loops, no lock. `poll_cb` is a field of libuv's public struct. */

@@ -275,7 +275,8 @@ TEST(a_folder_that_was_made_anew_is_written_to_after_reopen) {
 TEST(a_folder_that_is_not_there_is_named) {
     struct dm_store *store;
     CHECK_INT(dm_store_open("/nonexistent/device-plugins", &store, &err), -ENOENT);
-    CHECK_STR(err.message, "/nonexistent/device-plugins: No such file or directory");
+    CHECK_STR(err.message,
+              "/nonexistent/device-plugins: opening it for the checkpoint: No such file or directory");
 }
 
 /* ---- starting ---------------------------------------------------------------------------------------------------- */
