@@ -91,7 +91,7 @@ prog       = $(BUILD)/$(patsubst src/daemon,devmgrd,$(patsubst tools/%,%,$(1)))
 PROGS     := $(foreach dir,$(PROG_DIRS),$(call prog,$(dir)))
 TESTS     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 MODEL     := $(BUILD)/tests/model/model
-NTH       := $(BUILD)/tests/nth/nth $(BUILD)/tests/nth/devmgrd
+NTH       := $(addprefix $(BUILD)/tests/nth/,nth devmgrd embedded)
 QUICK_NTH := $(if $(SAN)$(filter shared,$(GRPC)),,$(NTH))# once is enough for check; make nth is the whole, with sanitizers
 EXAMPLES  := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 FUZZERS   := $(patsubst fuzz/%.c,%,$(wildcard fuzz/fuzz_*.c))
@@ -146,11 +146,13 @@ $(CORPORA): $(BUILD)/tests/corpus/%: $(BUILD)/fuzz/%.o $(BUILD)/tests/corpus.o
 $(PROGS) $(TESTS) $(MODEL) $(EXAMPLES) $(REPLAYS) $(BENCHES) $(CORPORA): $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a $(BUILD)/link
 	$(call say,LD,$@) mkdir -p $(@D) && $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
-# The n-th failure (tests/nth): a driver, and a devmgrd whose every call that can fail is wrapped. gRPC shared: only calls
-# of our own are to fail.
-$(BUILD)/tests/nth/nth: $(call o,$(filter-out tests/nth/faults.c,$(wildcard tests/nth/*.c)))
+# The n-th failure (tests/nth): a driver, and two programs whose every call that can fail is wrapped. gRPC shared: only
+# calls of our own are to fail.
+$(BUILD)/tests/nth/nth: $(call o,$(filter-out %/faults.c %/embedded.c,$(wildcard tests/nth/*.c)))
 	$(call say,LD,$@) $(LINK) -o $@ $(filter %.o %.a,$^) $(LIBS)
 $(BUILD)/tests/nth/devmgrd: $(call o,$(wildcard src/daemon/*.c) tests/nth/faults.c)
+$(BUILD)/tests/nth/embedded: $(call o,tests/nth/embedded.c tests/nth/faults.c)
+$(BUILD)/tests/nth/devmgrd $(BUILD)/tests/nth/embedded:
 	$(call say,LD,$@) $(LINK) $$(nm $(BUILD)/tests/nth/faults.o | sed -n 's/.* T __wrap_/-Wl,--wrap=/p') -o $@ \
 	    $(filter %.o %.a,$^) $(GRPC_LIBS_shared) $(PKG_LIBS) -pthread -lm
 $(NTH): $(BUILD)/libcontrol.a $(BUILD)/libdevmgr.a $(BUILD)/link

@@ -51,4 +51,5 @@ struct nth_board {
     int daemon, descriptors;
 };
 #define NTH_ENV "NTH_BOARD" /* path of the file */
+void nth_arm(void);         /* faults.c: for a program that arms by itself */
 #endif

@@ -47,7 +47,7 @@ static void start(struct life *l) {
             calm(l->n); /* whoever starts it has waited until the trouble was over */
         if (daemon_start(l->n))
             return;
-        if (i > 0 && !outage(l->n))
+        if (i > 0 && !l->n->board->forever)
             break;
     }
     lost(l->n, "it does not start after one failure");
@@ -225,4 +225,16 @@ void live(struct node *n, int descriptors) {
             lost(n, "%s is left", l.pods[i].name);
     check_disk(&l);
     check_litter(&l);
+}
+
+void live_embedded(struct node *n) {
+    step(n, "embedded");
+    int opened = embedded_run(n, true);
+    if (opened < 2 && !trouble(n))
+        lost(n, "it was opened %d times of 2, and nothing had failed", opened);
+    if (opened < 1 && !n->board->forever)
+        lost(n, "neither open worked, and only one call had failed");
+    calm(n);
+    if (embedded_run(n, false) != 2)
+        lost(n, "nothing fails any more, and it does not open");
 }

@@ -7,4 +7,6 @@
  * back when all was as it must be. `descriptors`: what the daemon has open at the end of a life in which nothing
  * failed; 0: not known. */
 void live(struct node *n, int descriptors);
+/* The library in a process of an embedder's, on a thread of its own. */
+void live_embedded(struct node *n);
 #endif

@@ -2,11 +2,12 @@
  *
  *   nth              quick: each place once, of gRPC's and memory's many each eighth
  *   nth all          every place once, and every place from there on (of those many, each fourth)
- *   nth CLASS        the same of this class alone
+ *   nth CLASS        the same of this class alone; embedded-CLASS: in an embedder's life (embedded.c)
  *   nth CLASS:7      the 7th call of it      nth CLASS:7+    and all after it
  *   nth -v ...       says of each run which call failed where, and what people were told
  *
- * Each run is a process with a node of its own (life.c); some run at once (NTH_JOBS, else one for each processor). TAP. */
+ * Each run is a process with a node of its own (life.c); some run at once (NTH_JOBS, else one more than there are
+ * processors). TAP. */
 #include "base/mem.h"
 #include "life.h"
 #include <errno.h>
@@ -58,13 +59,16 @@ struct job { /* a slot: one run at a time */
     pid_t pid;
     uint64_t begun;
     int class, n, forever;
+    bool embedded;
 };
 struct series { /* one class, one way of failing */
     int class, forever;
+    bool embedded;          /* the other life */
     int next, only, stride; /* only: this n alone; 0: all */
     int running, tried, broken;
-    bool ended;
+    bool ended, told;
 };
+#define EMBEDDED "embedded-"
 static struct job jobs[MOST_JOBS];
 static int n_jobs, descriptors;
 static bool verbose;
@@ -117,7 +121,10 @@ static void run(struct job *j) {
     node_open(&node, j->board, j->folder);
     if (j->forever)
         pthread_create(&clock, NULL, end_outage, &node);
-    live(&node, descriptors);
+    if (j->embedded)
+        live_embedded(&node);
+    else
+        live(&node, descriptors);
     fflush(stdout);
     _exit(trouble(&node) ? 0 : NOT_REACHED);
 }
@@ -127,7 +134,7 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
     return remove(path);
 }
 
-static void begin(struct job *j, int class, int n, int forever) {
+static void begin(struct job *j, int class, int n, int forever, bool embedded) {
     DM_FREE char *board = dm_printf("%s/board", j->folder);
     nftw(j->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     if (j->board)
@@ -140,7 +147,7 @@ static void begin(struct job *j, int class, int n, int forever) {
     close(fd);
     j->board->class = class, j->board->n = n, j->board->forever = forever;
     j->board->error = classes[class].errors[(n + forever) % errors_of(class)];
-    j->class = class, j->n = n, j->forever = forever, j->begun = now_ms();
+    j->class = class, j->n = n, j->forever = forever, j->embedded = embedded, j->begun = now_ms();
     fflush(stdout);
     j->pid = fork();
     if (j->pid == 0)
@@ -160,11 +167,11 @@ static void show_file(const char *folder, const char *name, const char *only, in
         fclose(f);
 }
 
-static void show_site(const struct nth_board *b) {
+static void show_site(const struct nth_board *b, const char *program) {
     const char *build = getenv("BUILD");
     char command[1024], line[512];
-    size_t len = (size_t)snprintf(command, sizeof command, "addr2line -sfipe %s/tests/nth/devmgrd",
-                                  build ? build : "build");
+    size_t len = (size_t)snprintf(command, sizeof command, "addr2line -sfipe %s/tests/nth/%s",
+                                  build ? build : "build", program);
     for (int i = 0; i < b->sites && len < sizeof command - 24; i++)
         len += (size_t)snprintf(command + len, sizeof command - len, " %#lx", (unsigned long)b->site[i] - 1);
     snprintf(command + len, sizeof command - len, " 2>/dev/null");
@@ -179,8 +186,9 @@ static void show_site(const struct nth_board *b) {
 }
 
 static void show(const struct job *j, bool bad) {
-    printf("# %s:%d%s%s\n", classes[j->class].name, j->n, j->forever ? "+" : "", bad ? " FAILED" : "");
-    show_site(j->board);
+    printf("# %s%s:%d%s%s\n", j->embedded ? EMBEDDED : "", classes[j->class].name, j->n,
+           j->forever ? "+" : "", bad ? " FAILED" : "");
+    show_site(j->board, j->embedded ? "embedded" : "devmgrd");
     show_file(j->folder, "out", bad ? NULL : "said", 200);
     if (bad)
         show_file(j->folder, "log", NULL, 200);
@@ -217,7 +225,7 @@ static struct job *free_job(void) {
 
 static struct series *series_of(struct series *all, int n, const struct job *j) {
     for (int i = 0; i < n; i++)
-        if (all[i].class == j->class && all[i].forever == j->forever)
+        if (all[i].class == j->class && all[i].forever == j->forever && all[i].embedded == j->embedded)
             return &all[i];
     return NULL;
 }
@@ -238,7 +246,8 @@ static struct job *ended_job(int *status) {
         if (waitpid(j->pid, status, WNOHANG) == j->pid)
             return j;
         if (now_ms() - j->begun > RUN_MS) {
-            printf("# %s:%d%s hangs\n", classes[j->class].name, j->n, j->forever ? "+" : "");
+            printf("# %s%s:%d%s hangs\n", j->embedded ? EMBEDDED : "", classes[j->class].name, j->n,
+                   j->forever ? "+" : "");
             kill(j->pid, SIGKILL); /* what it started goes with it */
             waitpid(j->pid, status, 0);
             return j;
@@ -247,29 +256,46 @@ static struct job *ended_job(int *status) {
     return NULL;
 }
 
-static void run_all(struct series *all, int n) {
+static void tell_ended(struct series *all, int n, int *told) {
+    for (struct series *s = all; s < all + n; s++) {
+        if (s->told || s->running || !s->ended)
+            continue;
+        s->told = true;
+        if (s->embedded && !s->tried && !s->broken)
+            continue; /* that life has no such call */
+        printf("%sok %d - %s%s: %d places failed %s\n", s->broken ? "not " : "", ++*told,
+               s->embedded ? EMBEDDED : "", classes[s->class].name, s->tried,
+               s->forever ? "in turn, and all after each" : "in turn");
+    }
+}
+
+/* How many of them were told of. */
+static int run_all(struct series *all, int n) {
+    int told = 0;
     for (int running = 0, status;;) {
         struct job *j = free_job();
         struct series *s = j ? next_series(all, n) : NULL;
         if (s) {
-            begin(j, s->class, s->next, s->forever);
+            begin(j, s->class, s->next, s->forever, s->embedded);
             s->next += s->stride;
             s->running++, running++;
         } else if (!running) {
             break;
         } else if ((j = ended_job(&status))) {
             end(j, series_of(all, n, j), status);
+            tell_ended(all, n, &told);
             running--;
         } else {
             nap(2);
         }
     }
+    return told;
 }
 
 /* A life in which nothing fails: what it needs is what every other may have open at its end. */
 static bool run_reference(void) {
     int status;
-    begin(&jobs[0], NTH_OPEN, 0, 0);
+    begin(&jobs[0], NTH_OPEN, 0, 0, false);
     waitpid(jobs[0].pid, &status, 0);
     jobs[0].pid = 0;
     descriptors = jobs[0].board->descriptors;
@@ -286,25 +312,36 @@ static int stride_of(int class, int forever, bool quick) {
     return many && quick ? 8 : many && forever ? 4 : 1;
 }
 
+static int add_series(struct series *all, int which, bool embedded, int n, bool quick) {
+    int found = 0;
+    for (int forever = 0; forever < (quick ? 1 : 2); forever++)
+        all[found++] = (struct series){.class = which,
+                                       .forever = forever,
+                                       .embedded = embedded,
+                                       .next = n ? n : 1,
+                                       .only = n,
+                                       .stride = stride_of(which, forever, quick)};
+    return found;
+}
+
+/* "all", "fsync", "fsync:7", "embedded-fsync:7+" */
 static int read_series(struct series *all, const char *word, bool quick) {
-    char name[32];
-    int n = 0, found = 0;
-    char plus = 0;
-    int fields = sscanf(word, "%31[^:]:%d%c", name, &n, &plus);
-    for (int class = 0; class < NTH_CLASSES; class ++)
-        for (int forever = 0; forever < (quick ? 1 : 2); forever++)
-            if ((!strcmp(name, "all") || !strcmp(name, classes[class].name)) &&
-                (fields < 2 || forever == (plus == '+')))
-                all[found++] = (struct series){.class = class,
-                                               .forever = forever,
-                                               .next = n ? n : 1,
-                                               .only = n,
-                                               .stride = stride_of(class, forever, quick)};
+    char name[32], plus = 0;
+    int n = 0, found = 0, fields = sscanf(word, "%31[^:]:%d%c", name, &n, &plus);
+    for (int embedded = 0; embedded < 2; embedded++)
+        for (int which = 0; which < NTH_CLASSES; which++) {
+            DM_FREE char *full = dm_printf("%s%s", embedded ? EMBEDDED : "", classes[which].name);
+            if (strcmp(name, "all") && strcmp(name, full))
+                continue;
+            found += add_series(all + found, which, embedded, n, quick);
+            if (fields > 1) /* this run alone */
+                all[0] = all[plus == '+'], found = 1;
+        }
     return found;
 }
 
 int main(int argc, char **argv) {
-    static struct series all[8 * NTH_CLASSES];
+    static struct series all[16 * NTH_CLASSES];
     char top[] = "/tmp/devmgr-nth-XXXXXX";
     const char *wanted = getenv("NTH_JOBS");
     int n = 0, option, bad = 0, runs = 0;
@@ -314,30 +351,25 @@ int main(int argc, char **argv) {
     while ((option = getopt(argc, argv, "v")) != -1)
         verbose |= option == 'v';
     quick = optind == argc;
-    for (; optind < argc && n <= 6 * NTH_CLASSES; optind++)
+    for (; optind < argc && n <= 12 * NTH_CLASSES; optind++)
         n += read_series(all + n, argv[optind], false);
     if (quick)
         n = read_series(all, "all", true);
     if (!n)
         return fprintf(stderr, "nth: no such class; see the head of tests/nth/main.c\n"), 2;
-    n_jobs = wanted ? atoi(wanted) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    n_jobs = wanted ? atoi(wanted) : (int)sysconf(_SC_NPROCESSORS_ONLN) + 1;
     n_jobs = n_jobs < 1 ? 1 : n_jobs > MOST_JOBS ? MOST_JOBS : n_jobs;
     if (!mkdtemp(top))
         return perror(top), 2;
     for (int i = 0; i < n_jobs; i++)
         snprintf(jobs[i].folder, sizeof jobs[i].folder, "%s/%d", top, i);
     bool sound = run_reference();
-    if (sound)
-        run_all(all, n);
-    for (int i = 0; sound && i < n; i++) {
-        printf("%sok %d - %s: %d places failed %s\n", all[i].broken ? "not " : "", i + 1,
-               classes[all[i].class].name, all[i].tried,
-               all[i].forever ? "in turn, and all after each" : "in turn");
+    int told = sound ? run_all(all, n) : 1;
+    for (int i = 0; i < n; i++)
         bad += all[i].broken > 0, runs += all[i].tried;
-    }
     if (!sound)
         printf("not ok 1 - a life without a failure\n");
-    printf("# %d failures in all, %.1f s\n1..%d\n", runs, (double)(now_ms() - begun) / 1000, sound ? n : 1);
+    printf("# %d failures in all, %.1f s\n1..%d\n", runs, (double)(now_ms() - begun) / 1000, told);
     nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     return bad || !sound;
 }

@@ -232,6 +232,20 @@ int daemon_descriptors(const struct node *n) {
     return count;
 }
 
+int embedded_run(struct node *n, bool armed) {
+    char program[256], line[64];
+    snprintf(program, sizeof program, "%s/tests/nth/embedded", tree());
+    const char *argv[] = {program, n->root, armed ? "armed" : NULL, NULL};
+    int out;
+    pid_t pid = spawn(n, argv, NULL, &out);
+    read_line(n, out, line, sizeof line);
+    close(out);
+    int status = wait_end(pid, END_MS);
+    if (status != 0)
+        lost(n, "the embedder ended with status %#x", (unsigned)status);
+    return atoi(line);
+}
+
 /* ---- plugins ----------------------------------------------------------------------------------------------------- */
 
 static void tell(const struct node *n, struct plugin *p, const char *command) {

@@ -46,6 +46,8 @@ void daemon_kill(struct node *n);
 void daemon_stop(struct node *n); /* SIGTERM; it ends with 0 */
 void daemon_look(struct node *n); /* it has not ended by itself */
 int daemon_descriptors(const struct node *n);
+/* The other program, embedded.c: how often of two it opened the library. It ends well. */
+int embedded_run(struct node *n, bool armed);
 
 void plugin_start(struct node *n, struct plugin *p, const char *const *options);
 void plugin_kill(struct plugin *p);
