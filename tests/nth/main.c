@@ -53,6 +53,7 @@ static const struct {
     [NTH_MEMORY] = {"memory", {ENOMEM}},
 };
 
+struct series;
 struct job { /* a slot: one run at a time */
     char folder[48];
     struct nth_board *board;
@@ -60,6 +61,7 @@ struct job { /* a slot: one run at a time */
     uint64_t begun;
     int class, n, forever;
     bool embedded;
+    struct series *series;
 };
 struct series { /* one class, one way of failing */
     int class, forever;
@@ -223,13 +225,6 @@ static struct job *free_job(void) {
     return NULL;
 }
 
-static struct series *series_of(struct series *all, int n, const struct job *j) {
-    for (int i = 0; i < n; i++)
-        if (all[i].class == j->class && all[i].forever == j->forever && all[i].embedded == j->embedded)
-            return &all[i];
-    return NULL;
-}
-
 static struct series *next_series(struct series *all, int n) {
     for (int i = 0; i < n; i++)
         if (!all[i].ended && !(all[i].only && all[i].next > all[i].only))
@@ -277,12 +272,13 @@ static int run_all(struct series *all, int n) {
         struct series *s = j ? next_series(all, n) : NULL;
         if (s) {
             begin(j, s->class, s->next, s->forever, s->embedded);
+            j->series = s;
             s->next += s->stride;
             s->running++, running++;
         } else if (!running) {
             break;
         } else if ((j = ended_job(&status))) {
-            end(j, series_of(all, n, j), status);
+            end(j, j->series, status);
             tell_ended(all, n, &told);
             running--;
         } else {
