@@ -1,10 +1,11 @@
 /* service.h -- how the handlers hang together. Private to src/control.
  *
- *   control.c   start and end, the table of methods, requests
+ *   control.c   start and end, the table of methods
  *   admit.c     Admit, AdmitEach
  *   change.c    ContainerOptions, the releases, Sync, Adopt, ForgetResource
  *   look.c      what only looks: Info, lists, Check, Metrics ...
  *   watch.c     Watch and its watchers
+ *   request.c   what comes in and what is answered; all of these use it
  *
  * (1) A request lives from its arrival until it was answered, whatever its client does meanwhile; callbacks of devmgr.h
  *     find it alive. A client that goes away only makes the answer go nowhere.
@@ -23,8 +24,9 @@ struct dm_control {
     struct dm_server *server;
     void *listener;
     struct dm_socket_file file;
-    struct dm_list requests; /* being served */
-    struct dm_list watchers; /* of watch.c */
+    struct dm_list requests;                /* being served */
+    struct dm_list watchers;                /* of watch.c */
+    void (*answered)(struct dm_control *c); /* after each request */
     bool closing, draining;
     uv_timer_t drain; /* while the last answers go out */
     int drain_turns;
