@@ -1,6 +1,7 @@
 /* map.c -- open addressing with linear probing; removed entries leave a grave that the next growth clears. */
 #include "base/map.h"
 #include "base/mem.h"
+#include <errno.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/random.h>
@@ -59,15 +60,22 @@ static void place(struct dm_map *m, struct dm_map_slot slot) {
     m->slots[i] = slot;
 }
 
-static void grow(struct dm_map *m) {
+typedef void *resize(void *p, size_t n);
+
+static bool grow(struct dm_map *m, resize *how) {
     struct dm_map old = *m;
-    m->cap = m->n * 4 >= old.cap ? (old.cap ? old.cap * 2 : 16) : old.cap;
-    m->slots = dm_alloc_array(m->cap, sizeof *m->slots);
+    size_t cap = m->n * 4 >= old.cap ? (old.cap ? old.cap * 2 : 16) : old.cap;
+    struct dm_map_slot *slots = how(NULL, cap * sizeof *slots);
+    if (!slots)
+        return false;
+    memset(slots, 0, cap * sizeof *slots);
+    m->cap = cap, m->slots = slots;
     m->used = m->n;
     for (size_t i = 0; i < old.cap; i++)
         if (old.slots[i].key && old.slots[i].key != GRAVE)
             place(m, old.slots[i]);
     free(old.slots);
+    return true;
 }
 
 void *dm_map_get_n(const struct dm_map *m, const char *key, size_t len) {
@@ -79,18 +87,39 @@ void *dm_map_get(const struct dm_map *m, const char *key) {
     return dm_map_get_n(m, key, strlen(key));
 }
 
-bool dm_map_put_n(struct dm_map *m, const char *key, size_t len, void *value) {
+static char *copy_key(const char *key, size_t len, resize *how) {
+    char *copy = how(NULL, len + 1);
+    if (copy && len)
+        memcpy(copy, key, len);
+    if (copy)
+        copy[len] = 0;
+    return copy;
+}
+
+/* 1: new; 0: another value; -ENOMEM. */
+static int put(struct dm_map *m, const char *key, size_t len, void *value, resize *how) {
     uint64_t h = dm_map_hash(key, len);
     struct dm_map_slot *s = find(m, key, len, h);
     if (s) {
         s->value = value;
-        return false;
+        return 0;
     }
-    if ((m->used + 1) * 4 > m->cap * 3)
-        grow(m);
-    place(m, (struct dm_map_slot){dm_strndup(key, len), value, h, len});
+    if ((m->used + 1) * 4 > m->cap * 3 && !grow(m, how))
+        return -ENOMEM;
+    char *copy = copy_key(key, len, how);
+    if (!copy)
+        return -ENOMEM;
+    place(m, (struct dm_map_slot){copy, value, h, len});
     m->n++, m->used++;
-    return true;
+    return 1;
+}
+
+bool dm_map_put_n(struct dm_map *m, const char *key, size_t len, void *value) {
+    return put(m, key, len, value, dm_realloc) > 0;
+}
+
+int dm_map_try_put(struct dm_map *m, const char *key, void *value) {
+    return put(m, key, strlen(key), value, dm_try_realloc);
 }
 
 bool dm_map_put(struct dm_map *m, const char *key, void *value) {

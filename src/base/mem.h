@@ -38,4 +38,13 @@ void dm_freep(void *pp); /* for DM_CLEANUP: frees *(void **)pp */
             (array) = dm_realloc((array), (cap) * sizeof *(array));                                          \
         }                                                                                                    \
     } while (0)
+/* The same; false when there is no memory, and all is as it was. */
+#define DM_TRY_GROW(array, n, cap)                                                                           \
+    ({                                                                                                       \
+        size_t more_ = (n) < (cap) ? 0 : (cap) ? (cap)*2 : 8;                                                \
+        void *grown_ = more_ ? dm_try_realloc((array), more_ * sizeof *(array)) : NULL;                      \
+        if (grown_)                                                                                          \
+            (array) = grown_, (cap) = more_;                                                                 \
+        !more_ || grown_;                                                                                    \
+    })
 #endif

@@ -35,12 +35,13 @@ static char *text_of(struct dm_span s, struct dm_checkpoint_report *report) {
     return dm_buf_steal(&out);
 }
 
+/* NULL: no memory. */
 static struct dm_saved_claim *claim_of(const struct dm_go_entry *e, struct dm_checkpoint_report *report) {
     DM_FREE char *uid = text_of(e->pod_uid, report), *container = text_of(e->container, report),
                  *resource = text_of(e->resource, report);
     struct dm_saved_claim *c =
         dm_saved_claim_new(uid, container, resource, (struct dm_span){e->answer.items, e->answer.n});
-    for (size_t i = 0; i < e->devices.n; i++)
+    for (size_t i = 0; c && i < e->devices.n; i++)
         for (size_t k = 0; k < e->devices.items[i].ids.n; k++) {
             DM_FREE char *id = text_of(e->devices.items[i].ids.items[k], report);
             dm_saved_claim_add(c, e->devices.items[i].node, id);
@@ -49,10 +50,10 @@ static struct dm_saved_claim *claim_of(const struct dm_go_entry *e, struct dm_ch
 }
 
 /* The kubelet keeps entries in a map: of two for one container and resource the later counts. Ours takes its place. */
-static void take_entries(const struct dm_go_data *data, bool (*decodable)(struct dm_span),
-                         struct dm_snapshot *s, struct dm_checkpoint_report *report) {
-    struct dm_map places = {0}; /* "uid\0container\0resource" -> place + 1 */
-    struct dm_buf key = {0};
+static int take_entries(const struct dm_go_data *data, bool (*decodable)(struct dm_span),
+                        struct dm_snapshot *s, struct dm_checkpoint_report *report) {
+    DM_CLEANUP(dm_map_free) struct dm_map places = {0}; /* "uid\0container\0resource" -> place + 1 */
+    DM_CLEANUP(dm_buf_free) struct dm_buf key = {0};
     s->claims = dm_alloc_array(data->entries.n, sizeof *s->claims);
     for (size_t i = 0; i < data->entries.n; i++) {
         const struct dm_go_entry *e = &data->entries.items[i];
@@ -65,6 +66,8 @@ static void take_entries(const struct dm_go_data *data, bool (*decodable)(struct
             continue;
         }
         struct dm_saved_claim *c = claim_of(e, report);
+        if (!c)
+            return -ENOMEM;
         key.len = 0;
         dm_buf_add(&key, c->pod_uid, strlen(c->pod_uid) + 1);
         dm_buf_add(&key, c->container, strlen(c->container) + 1);
@@ -81,8 +84,7 @@ static void take_entries(const struct dm_go_data *data, bool (*decodable)(struct
         s->claims[s->n_claims++] = c;
         dm_map_put_n(&places, key.data, key.len, (void *)(uintptr_t)s->n_claims);
     }
-    dm_map_free(&places);
-    dm_buf_free(&key);
+    return 0;
 }
 
 static int by_name(const void *a, const void *b) {
@@ -177,7 +179,10 @@ int dm_checkpoint_parse(struct dm_span text, bool (*decodable)(struct dm_span an
     if (r < 0)
         return r;
     struct dm_snapshot *s = dm_snapshot_new();
-    take_entries(&f.data, decodable, s, report);
+    if (take_entries(&f.data, decodable, s, report) < 0) {
+        dm_snapshot_free(s);
+        return dm_error_set(reterr, -ENOMEM, "no memory for what it holds");
+    }
     take_resources(&f.data, s, report);
     take_extension(&f, text, s, report);
     complete_pods(s);

@@ -10,12 +10,17 @@ static void *room(void *array, size_t n, size_t size) {
 
 struct dm_saved_claim *dm_saved_claim_new(const char *pod_uid, const char *container, const char *resource,
                                           struct dm_span answer) {
+    uint8_t *copy = dm_try_realloc(NULL, answer.len);
+    if (!copy)
+        return NULL;
+    if (answer.len)
+        memcpy(copy, answer.data, answer.len);
     struct dm_saved_claim *c = DM_NEW(struct dm_saved_claim);
     c->refs = 1;
     c->pod_uid = dm_strdup(pod_uid);
     c->container = dm_strdup(container);
     c->resource = dm_strdup(resource);
-    c->answer = dm_memdup(answer.data, answer.len);
+    c->answer = copy;
     c->answer_len = answer.len;
     return c;
 }

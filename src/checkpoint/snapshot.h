@@ -60,8 +60,9 @@ struct dm_snapshot {
     struct dm_saved_pod **pods;
 };
 
+/* refs 1, no nodes yet. NULL: no memory for the answer; never for an empty one. */
 struct dm_saved_claim *dm_saved_claim_new(const char *pod_uid, const char *container, const char *resource,
-                                          struct dm_span answer);                /* refs 1, no nodes yet */
+                                          struct dm_span answer);
 void dm_saved_claim_add(struct dm_saved_claim *c, int64_t node, const char *id); /* before it is shared */
 struct dm_saved_resource *dm_saved_resource_new(const char *name);
 void dm_saved_resource_add(struct dm_saved_resource *r, const char *id); /* a healthy one */

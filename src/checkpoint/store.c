@@ -220,6 +220,9 @@ int dm_store_write(struct dm_store *s, const struct dm_snapshot *snapshot, bool 
                    devmgr_error *reterr) {
     uint32_t checksum;
     struct dm_span text = dm_checkpoint_write(s->writer, snapshot, &checksum);
+    if (!text.data)
+        return dm_error_set(reterr, -ENOMEM, "%s: no memory to write %zu claims and %zu resources", s->folder,
+                            snapshot->n_claims, snapshot->n_resources);
     struct dm_span last = s->loaded.len ? dm_buf_span(&s->loaded) : dm_checkpoint_written(s->writer);
     bool good_enough = s->main == DM_MAIN_DURABLE || (s->main == DM_MAIN_LOOSE && !durable);
     if (s->held && good_enough && same(text, last) && untouched(s))

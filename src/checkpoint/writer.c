@@ -8,7 +8,9 @@
  *
  * (1) A part's text never changes: parts are immutable. What is remembered in a part holds only if `generation` says
  *     that this writer saw it in its last text.
- * (2) A group's key is made of its parts' serial numbers in their order; serial numbers are never used twice. The
+ * (2) Before something is rendered, room is made for the most that it can take (`room_for`). When there is none, the
+ *     call goes on without text, and its generation is passed over: nothing of it is ever copied.
+ * (3) A group's key is made of its parts' serial numbers in their order; serial numbers are never used twice. The
  *     resources' key starts far from the claims': serial numbers are neighbours, a bit apart is not apart. */
 #include "checkpoint/writer.h"
 #include "base/map.h"
@@ -42,6 +44,7 @@ struct dm_checkpoint_writer {
     struct dm_buf text[2]; /* [generation & 1] is the new one */
     struct dm_map groups;  /* by key */
     size_t budget;
+    bool starved; /* there was no memory in this call */
     /* scratch */
     struct dm_buf hashed;
     size_t cap_ids, cap_nodes, cap_resources;
@@ -85,8 +88,6 @@ void dm_checkpoint_writer_free(struct dm_checkpoint_writer *w) {
     free(w);
 }
 
-/* ---- views: saved parts as the kubelet's values ------------------------------------------------------------------ */
-
 static struct dm_span span(const char *s) {
     return (struct dm_span){(const uint8_t *)s, strlen(s)};
 }
@@ -98,6 +99,50 @@ static void make_room(struct dm_checkpoint_writer *w, size_t ids,
     if (nodes >= w->cap_nodes)
         w->nodes = dm_realloc(w->nodes, (w->cap_nodes = nodes * 2 + 16) * sizeof *w->nodes);
 }
+
+/* ---- the most that a part's text can take: a byte of a string \u00xx, one of an answer "255 " ----------------------- */
+
+enum { PUNCTUATION = 256, BYTE_OF_TEXT = 6, BYTE_OF_ANSWER = 4 };
+
+static size_t most_of(const char *s) {
+    return BYTE_OF_TEXT * strlen(s) + PUNCTUATION;
+}
+
+static size_t most_of_ids(char *const *ids, size_t n) {
+    size_t sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += BYTE_OF_TEXT * strlen(ids[i]) + sizeof "\"\",";
+    return sum;
+}
+
+static size_t most_of_claim(const void *part) {
+    const struct dm_saved_claim *c = part;
+    size_t sum = most_of(c->pod_uid) + most_of(c->container) + most_of(c->resource);
+    for (size_t i = 0; i < c->n_nodes; i++)
+        sum += most_of_ids(c->nodes[i].ids, c->nodes[i].n) + PUNCTUATION;
+    return sum + BYTE_OF_ANSWER * c->answer_len;
+}
+
+static size_t most_of_resource(const void *part) {
+    const struct dm_saved_resource *r = part;
+    return most_of(r->name) + most_of_ids(r->healthy, r->n_healthy);
+}
+
+static size_t most_of_pod(const void *part) {
+    const struct dm_saved_pod *p = part;
+    size_t sum = most_of(p->uid) + most_of(p->namespace_) + most_of(p->name) + most_of(p->tag);
+    for (size_t i = 0; i < p->n_containers; i++)
+        sum += most_of(p->containers[i].name);
+    return sum;
+}
+
+/* And a little for what stands around it. False: there was no memory, now or before in this call. */
+static bool room_for(struct dm_checkpoint_writer *w, struct dm_buf *out, size_t n) {
+    w->starved = w->starved || !dm_buf_try_reserve(out, n + PUNCTUATION);
+    return !w->starved;
+}
+
+/* ---- views: saved parts as the kubelet's values ------------------------------------------------------------------ */
 
 /* Good until the next view. */
 static struct dm_go_entry entry_view(struct dm_checkpoint_writer *w, const struct dm_saved_claim *c) {
@@ -144,9 +189,16 @@ static void render_pod(struct dm_checkpoint_writer *w, struct dm_buf *out, const
     dm_extension_pod(out, part);
 }
 
+struct kind { /* of part */
+    size_t (*most)(const void *part);
+    void (*render)(struct dm_checkpoint_writer *w, struct dm_buf *out, const void *part);
+};
+static const struct kind claims = {most_of_claim, render_claim};
+static const struct kind resources = {most_of_resource, render_resource};
+static const struct kind pods = {most_of_pod, render_pod};
+
 /* Adds a part's text: copied from the last text when it was there, else rendered. */
-static void add_part(struct dm_checkpoint_writer *w, void **mark, const void *part,
-                     void (*render)(struct dm_checkpoint_writer *, struct dm_buf *, const void *)) {
+static void add_part(struct dm_checkpoint_writer *w, void **mark, const void *part, const struct kind *kind) {
     struct dm_buf *out = &w->text[w->generation & 1];
     const struct dm_buf *last = &w->text[~w->generation & 1];
     struct rendered *r = *mark;
@@ -155,10 +207,13 @@ static void add_part(struct dm_checkpoint_writer *w, void **mark, const void *pa
         *mark = r = DM_NEW(struct rendered);
         r->serial = w->serial++;
     }
-    if (r->generation == w->generation - 1)
+    bool known = r->generation == w->generation - 1;
+    if (!room_for(w, out, known ? r->len : kind->most(part)))
+        return;
+    if (known)
         dm_buf_add(out, last->data + r->at, r->len);
     else
-        render(w, out, part);
+        kind->render(w, out, part);
     r->generation = w->generation;
     r->at = at;
     r->len = out->len - at;
@@ -188,28 +243,33 @@ static void add_data(struct dm_checkpoint_writer *w, const struct dm_snapshot *s
     struct dm_buf *out = &w->text[w->generation & 1];
     dm_buf_puts(out, "{\"Data\":{\"PodDeviceEntries\":");
     dm_buf_puts(out, s->n_claims ? "[" : "null");
-    for (size_t i = 0; i < s->n_claims; i++) {
+    for (size_t i = 0; i < s->n_claims && !w->starved; i++) {
         if (i)
             dm_buf_putc(out, ',');
-        add_part(w, &s->claims[i]->rendered, s->claims[i], render_claim);
+        add_part(w, &s->claims[i]->rendered, s->claims[i], &claims);
     }
     dm_buf_puts(out, s->n_claims ? "],\"RegisteredDevices\":{" : ",\"RegisteredDevices\":{");
-    for (size_t i = 0; i < n_resources; i++) {
+    for (size_t i = 0; i < n_resources && !w->starved; i++) {
         if (i)
             dm_buf_putc(out, ',');
-        add_part(w, &w->order[i]->rendered, w->order[i], render_resource);
+        add_part(w, &w->order[i]->rendered, w->order[i], &resources);
     }
     dm_buf_puts(out, "}}");
 }
 
 static void add_extension(struct dm_checkpoint_writer *w, const struct dm_snapshot *s, uint32_t checksum) {
     struct dm_buf *out = &w->text[w->generation & 1];
+    size_t most = 0;
+    for (size_t i = 0; i < s->n_resources; i++)
+        most += most_of(s->resources[i]->name);
+    if (!room_for(w, out, most + PUNCTUATION))
+        return;
     dm_buf_printf(out, ",\"Checksum\":%" PRIu32 ",\"devmgr\":", checksum);
     size_t opened = dm_extension_open(out, s, checksum);
-    for (size_t i = 0; i < s->n_pods; i++) {
+    for (size_t i = 0; i < s->n_pods && !w->starved; i++) {
         if (i)
             dm_buf_putc(out, ',');
-        add_part(w, &s->pods[i]->rendered, s->pods[i], render_pod);
+        add_part(w, &s->pods[i]->rendered, s->pods[i], &pods);
     }
     dm_extension_close(out, opened);
     dm_buf_putc(out, '}');
@@ -252,7 +312,12 @@ static uint32_t hash_group(struct dm_checkpoint_writer *w, const struct dm_snaps
     struct group *g = group_of(w, key);
     if (dm_block_known(&g->block, h, &known))
         return known;
+    size_t most = 0;
+    for (size_t i = first; i < last; i++)
+        most += most_of_claim(s->claims[i]);
     w->hashed.len = 0;
+    if (!room_for(w, &w->hashed, most))
+        return h;
     for (size_t i = first; i < last; i++) {
         struct dm_go_entry entry = entry_view(w, s->claims[i]);
         if (i > first)
@@ -279,7 +344,7 @@ static uint32_t hash_claims(struct dm_checkpoint_writer *w, const struct dm_snap
 static uint32_t hash_resources(struct dm_checkpoint_writer *w, size_t n, uint32_t h) {
     uint64_t key = mix(1);
     uint32_t known;
-    size_t n_ids = 0, at = 0;
+    size_t n_ids = 0, at = 0, most = 0;
     for (size_t i = 0; i < n; i++) {
         key = mix(key ^ serial_of(w->order[i]->rendered));
         n_ids += w->order[i]->n_healthy;
@@ -287,6 +352,11 @@ static uint32_t hash_resources(struct dm_checkpoint_writer *w, size_t n, uint32_
     struct group *g = group_of(w, key);
     if (dm_block_known(&g->block, h, &known))
         return known;
+    for (size_t i = 0; i < n; i++)
+        most += most_of_resource(w->order[i]);
+    w->hashed.len = 0;
+    if (!room_for(w, &w->hashed, most))
+        return h;
     make_room(w, n_ids, 0);
     if (n > w->cap_resources)
         w->resources = dm_realloc(w->resources, (w->cap_resources = n) * sizeof *w->resources);
@@ -296,7 +366,6 @@ static uint32_t hash_resources(struct dm_checkpoint_writer *w, size_t n, uint32_
         for (size_t k = 0; k < r->n_healthy; k++)
             w->ids[at++] = span(r->healthy[k]);
     }
-    w->hashed.len = 0;
     dm_go_text_tail(&w->hashed, &(struct dm_go_registered){true, n, n, w->resources});
     return dm_block_hash(&g->block, h, w->hashed.data, w->hashed.len, &w->budget);
 }
@@ -332,13 +401,18 @@ static uint32_t hash_data(struct dm_checkpoint_writer *w, const struct dm_snapsh
 struct dm_span dm_checkpoint_write(struct dm_checkpoint_writer *w, const struct dm_snapshot *s,
                                    uint32_t *checksum) {
     w->generation++;
+    w->starved = false;
     struct dm_buf *out = &w->text[w->generation & 1];
     out->len = 0;
     size_t n_resources = order_resources(w, s);
     add_data(w, s, n_resources);
-    *checksum = hash_data(w, s, n_resources);
+    *checksum = w->starved ? 0 : hash_data(w, s, n_resources);
     add_extension(w, s, *checksum);
-    return dm_buf_span(out);
+    if (!w->starved)
+        return dm_buf_span(out);
+    out->len = 0;
+    w->generation += 2; /* what was rendered counts for nothing, and `out` is the last text still */
+    return (struct dm_span){0};
 }
 
 struct dm_span dm_checkpoint_written(const struct dm_checkpoint_writer *w) {

@@ -3,7 +3,7 @@
 #define DM_CHECKPOINT_WRITER_H
 #include "checkpoint/checkpoint.h"
 
-/* The file's text; the writer's, good until the next call. */
+/* The file's text; the writer's, good until the next call. data NULL: no memory for it; the next call may have it. */
 struct dm_span dm_checkpoint_write(struct dm_checkpoint_writer *w, const struct dm_snapshot *s,
                                    uint32_t *checksum);
 /* The text of the call before that one. */

@@ -75,7 +75,7 @@ static int check(struct dm_manager *m, const struct dm_record *record, int kind,
         dm_answer_free(answer);
         if (rc < 0) {
             dm_error_wrap(reterr, "record: the answer for %s", s->resource);
-            return DEVMGR_EINVALID;
+            return rc == -ENOMEM ? rc : DEVMGR_EINVALID;
         }
         for (size_t k = 0; r && !is_ours_already(m, record, s->resource) && k < s->n_nodes; k++)
             for (size_t j = 0; j < s->nodes[k].n; j++)

@@ -207,10 +207,13 @@ void dm_claim_commit(struct dm_claim *claim) {
 }
 
 /* The kubelet's shape: a device on k nodes stands under each of them, one without under -1. */
-void dm_claim_save(struct dm_claim *claim, struct dm_span answer) {
-    dm_saved_claim_unref(claim->saved);
-    claim->saved =
+bool dm_claim_save(struct dm_claim *claim, struct dm_span answer) {
+    struct dm_saved_claim *saved =
         dm_saved_claim_new(claim->container->pod->uid, claim->container->name, claim->resource->name, answer);
+    if (!saved)
+        return false;
+    dm_saved_claim_unref(claim->saved);
+    claim->saved = saved;
     for (size_t i = 0; i < claim->n; i++) {
         const struct dm_hold *h = &claim->holds[i];
         for (uint64_t left = h->numa; left; left &= left - 1)
@@ -218,6 +221,7 @@ void dm_claim_save(struct dm_claim *claim, struct dm_span answer) {
         if (!h->numa)
             dm_saved_claim_add(claim->saved, -1, h->device->id);
     }
+    return true;
 }
 
 void dm_claim_keep(struct dm_manager *m, struct dm_claim *claim) {

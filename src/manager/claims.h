@@ -30,8 +30,8 @@ void dm_claim_drop(struct dm_manager *m,
 void dm_claim_suspend(struct dm_claim *claim);
 void dm_claim_resume(struct dm_claim *claim);
 void dm_claim_commit(struct dm_claim *claim); /* reserved becomes held */
-/* Makes claim->saved from the holds and the plugin's answer. */
-void dm_claim_save(struct dm_claim *claim, struct dm_span answer);
+/* Makes claim->saved from the holds and the plugin's answer. False: no memory for it. */
+bool dm_claim_save(struct dm_claim *claim, struct dm_span answer);
 void dm_claim_keep(struct dm_manager *m, struct dm_claim *claim); /* from now on it is in the checkpoint */
 /* Healthy devices that the pod's plain init containers hold and nobody else: its later containers may take them.
  * Indices ascending; the caller frees. */

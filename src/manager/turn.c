@@ -134,6 +134,12 @@ static void fail_call(struct dm_txn *t, const struct dm_open_call *call, const s
     dm_txn_fail(t, &v);
 }
 
+static void fail_memory(struct dm_txn *t, const struct dm_open_call *call) {
+    fail_call(
+        t, call,
+        &(struct dm_status){DM_RESOURCE_EXHAUSTED, "there is no memory here to keep the answer", false});
+}
+
 /* Its time in the queue and in Allocate is limited; that of GetPreferredAllocation had a limit of its own. */
 static void preferred(struct dm_txn *t, const struct dm_open_call *open,
                       const struct dm_call_result *result) {
@@ -212,7 +218,12 @@ static void allocated(struct dm_txn *t, const struct dm_open_call *open,
         bad_answer(t, DM_TEXT_NO_CONTAINERS, "no container response");
         return;
     }
-    if (t->manager->decode(result->answer, &decoded, &err) < 0) {
+    int rc = t->manager->decode(result->answer, &decoded, &err);
+    if (rc == -ENOMEM) {
+        fail_memory(t, open);
+        return;
+    }
+    if (rc < 0) {
         DM_FREE char *inner = dm_printf(DM_SAY_BAD_ANSWER, err.message);
         bad_answer(t, inner, err.message);
         return;
@@ -220,7 +231,10 @@ static void allocated(struct dm_txn *t, const struct dm_open_call *open,
     dm_answer_free(decoded);
     if (!still_good(t))
         return;
-    dm_claim_save(t->claim, result->answer);
+    if (!dm_claim_save(t->claim, result->answer)) {
+        fail_memory(t, open);
+        return;
+    }
     t->claim = NULL;
     dm_queue_leave(t);
     t->resource = NULL;

@@ -29,13 +29,22 @@ static int broken(struct reader *r, const char *what, const char *why) {
     return dm_error_set(r->reterr, -EBADMSG, "%s %s", what, why);
 }
 
+static int starved(struct reader *r) {
+    return dm_error_set(r->reterr, -ENOMEM, "there is no memory here to read the answer");
+}
+
 /* Replaces *text (ours, or NULL) by the field's string. */
 static int read_text(struct reader *r, struct dm_span bytes, const char *what, const char **text) {
     int bad = dm_field_text(bytes);
     if (bad)
         return broken(r, what, bad == -EILSEQ ? "contains a NUL byte" : "is not valid UTF-8");
-    free((char *)*text);
-    *text = dm_strndup((const char *)bytes.data, bytes.len);
+    char *copy = dm_try_realloc((char *)*text, bytes.len + 1);
+    if (!copy)
+        return starved(r);
+    if (bytes.len)
+        memcpy(copy, bytes.data, bytes.len);
+    copy[bytes.len] = 0;
+    *text = copy;
     return 0;
 }
 
@@ -70,10 +79,12 @@ static int read_pair(struct reader *r, struct dm_span message, struct pairs *map
     int bad = read_texts(r, message, fields, NULL);
     size_t at = (size_t)(uintptr_t)dm_map_get(&map->index, pair.name);
     if (!bad && !at) {
-        DM_GROW(*map->array, *map->n, map->cap);
-        (*map->array)[(*map->n)++] = pair;
-        dm_map_put(&map->index, pair.name, (void *)(uintptr_t)*map->n);
-        return 0;
+        if (DM_TRY_GROW(*map->array, *map->n, map->cap) &&
+            dm_map_try_put(&map->index, pair.name, (void *)(uintptr_t)(*map->n + 1)) > 0) {
+            (*map->array)[(*map->n)++] = pair;
+            return 0;
+        }
+        bad = starved(r);
     }
     if (!bad) {
         devmgr_pair *old = &(*map->array)[at - 1];
@@ -86,7 +97,8 @@ static int read_pair(struct reader *r, struct dm_span message, struct pairs *map
 
 static int read_mount(struct reader *r, struct dm_span message) {
     struct dm_answer *a = r->out;
-    DM_GROW(a->mounts, a->n_mounts, r->mounts_cap);
+    if (!DM_TRY_GROW(a->mounts, a->n_mounts, r->mounts_cap))
+        return starved(r);
     devmgr_mount *m = &a->mounts[a->n_mounts++];
     *m = (devmgr_mount){0};
     const struct text_field fields[] = {
@@ -96,7 +108,8 @@ static int read_mount(struct reader *r, struct dm_span message) {
 
 static int read_device(struct reader *r, struct dm_span message) {
     struct dm_answer *a = r->out;
-    DM_GROW(a->devices, a->n_devices, r->devices_cap);
+    if (!DM_TRY_GROW(a->devices, a->n_devices, r->devices_cap))
+        return starved(r);
     devmgr_device_node *d = &a->devices[a->n_devices++];
     *d = (devmgr_device_node){0};
     const struct text_field fields[] = {{1, "DeviceSpec.container_path", &d->container_path},
@@ -108,7 +121,8 @@ static int read_device(struct reader *r, struct dm_span message) {
 
 static int read_cdi_device(struct reader *r, struct dm_span message) {
     struct dm_answer *a = r->out;
-    DM_GROW(a->cdi_devices, a->n_cdi_devices, r->cdi_cap);
+    if (!DM_TRY_GROW(a->cdi_devices, a->n_cdi_devices, r->cdi_cap))
+        return starved(r);
     const char **name = &a->cdi_devices[a->n_cdi_devices++];
     *name = NULL;
     const struct text_field fields[] = {{1, "CDIDevice.name", name}, {0}};

@@ -73,7 +73,10 @@ static void answer_preferred(struct open_call *c, struct dm_span response) {
 static void answer_allocate(struct open_call *c, struct dm_span response) {
     struct dm_call_result result = {.status = {DM_OK, "", false}};
     devmgr_error err;
-    if (dm_answer_first(response, &result.n_containers, &result.answer, &err) < 0)
+    int bad = dm_answer_first(response, &result.n_containers, &result.answer, &err);
+    if (bad == -ENOMEM)
+        answer_status(c, DM_RESOURCE_EXHAUSTED, err.message);
+    else if (bad)
         answer_undecodable(c, &err);
     else
         answer(c, &result);

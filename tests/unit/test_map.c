@@ -24,6 +24,18 @@ TEST(a_map_finds_what_was_put_and_forgets_what_was_removed) {
     dm_map_free(&m);
 }
 
+TEST(a_map_that_may_run_out_of_memory_takes_the_same) {
+    struct dm_map m = {0};
+    char key[32];
+    for (intptr_t i = 0; i < 500; i++) {
+        snprintf(key, sizeof key, "%.*s", (int)(i % 30), "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+        CHECK_INT(dm_map_try_put(&m, key, (void *)(i + 1)), i < 30);
+    }
+    CHECK_INT(m.n, 30);
+    CHECK_INT((intptr_t)dm_map_get(&m, ""), 481);
+    dm_map_free(&m);
+}
+
 TEST(a_map_that_is_filled_and_emptied_for_ever_does_not_grow) {
     struct dm_map m = {0};
     char key[32];
