@@ -9,6 +9,7 @@
  *   O p     options of its container main                    G r      r's plugin ends
  *   S c     the write in progress ends, c 0: well            T s      s seconds pass
  *   B n     restart with what is on disk, policy n (0-4, below) from then on; plugins have to come again
+ *   M n     there is no memory for the n-th answer from now on that is decoded
  *   P c n m.. the oldest call is answered with status c; 0: and n (two bytes, the lower first) bytes of message */
 #include "base/map.h"
 #include "base/mem.h"
@@ -45,6 +46,14 @@ struct world {
     struct dm_snapshot *saving, *disk;
     int asked, told;
 };
+
+static unsigned no_memory_in; /* how many answers are decoded before; 0: there is enough */
+
+static int decode(struct dm_span bytes, struct dm_answer **ret, devmgr_error *reterr) {
+    if (no_memory_in && --no_memory_in == 0)
+        return dm_error_set(reterr, -ENOMEM, "no memory");
+    return dm_answer_decode(bytes, ret, reterr);
+}
 
 static uint8_t byte(struct world *w) {
     return w->at < w->end ? *w->at++ : 0;
@@ -237,7 +246,7 @@ static void begin(struct world *w, unsigned policy) {
     int bad = dm_numa_parse("0:10,20,20;1:20,10,20;2:20,20,10", &three, NULL) |
               dm_topology_parse(policies[policy], scopes[policy], "", &three, &w->topology, NULL);
     assert(!bad);
-    w->m = dm_manager_new(&w->settings, dm_answer_decode, w->mono, w->mono * 1000);
+    w->m = dm_manager_new(&w->settings, decode, w->mono, w->mono * 1000);
     dm_manager_topology(w->m, &w->topology);
     if (w->disk)
         dm_manager_restore(w->m, w->disk, DM_START_LOADED);
@@ -291,6 +300,9 @@ static void step(struct world *w) {
     case 'B':
         restart(w, first % (sizeof policies / sizeof *policies));
         break;
+    case 'M':
+        no_memory_in = first;
+        break;
     case 'P':
         answer_oldest(w, first % 17, first % 17 ? (struct dm_span){0} : message(w));
         break;
@@ -317,6 +329,7 @@ static void finish(struct world *w) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct world w = {.at = data, .end = data + size, .mono = 1000000};
+    no_memory_in = 0;
     dm_settings_init(&w.settings);
     begin(&w, 0);
     for (int r = 0; r < RESOURCES; r++) {
