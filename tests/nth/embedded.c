@@ -5,7 +5,7 @@
  * of the two works. Prints how many did. */
 #include "board.h"
 #include "devmgr.h"
-#include <dirent.h>
+#include "entries.h"
 #include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,16 +21,6 @@ struct asked {
 static void fail(const char *what, const char *why) {
     fprintf(stderr, "embedded: %s: %s\n", what, why);
     _exit(2);
-}
-
-static int entries(const char *path) {
-    DIR *d = opendir(path);
-    int n = 0;
-    while (d && readdir(d))
-        n++;
-    if (d)
-        closedir(d);
-    return n;
 }
 
 static void wait_for(sem_t *done, const char *what) {

@@ -1,7 +1,7 @@
 /* node.c -- see node.h. Every wait has an end; the driver's own limit for a run is beyond all of them. */
 #include "node.h"
 #include "base/mem.h"
-#include <dirent.h>
+#include "entries.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -222,14 +222,8 @@ void daemon_stop(struct node *n) {
 
 int daemon_descriptors(const struct node *n) {
     char path[64];
-    int count = -2; /* . and .. */
     snprintf(path, sizeof path, "/proc/%d/fd", (int)n->pid);
-    DIR *d = opendir(path);
-    while (d && readdir(d))
-        count++;
-    if (d)
-        closedir(d);
-    return count;
+    return entries(path) - 2; /* . and .. */
 }
 
 int embedded_run(struct node *n, bool armed) {

@@ -2,7 +2,7 @@
 #include "base/mem.h"
 #include "check.h"
 #include "devmgr.h"
-#include <dirent.h>
+#include "entries.h"
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -80,16 +80,6 @@ static int admit(struct world *w, const char *uid, const char *resource, uint64_
 static void until(struct world *w, const int *counter, int value) {
     while (*counter < value)
         uv_run(&w->loop, UV_RUN_ONCE);
-}
-
-static int count_entries(const char *path) {
-    DIR *d = opendir(path);
-    int n = 0;
-    while (d && readdir(d))
-        n++;
-    if (d)
-        closedir(d);
-    return n;
 }
 
 TEST(a_pod_without_devices_is_admitted_with_no_plugin_there) {
@@ -187,13 +177,13 @@ TEST(opening_and_closing_leaves_no_descriptor_and_no_thread) {
     struct world w = {0};
     world_open(&w);
     world_close(&w);
-    int fds = count_entries("/proc/self/fd"), threads = count_entries("/proc/self/task");
+    int fds = entries("/proc/self/fd"), threads = entries("/proc/self/task");
     for (int i = 0; i < 20; i++) {
         world_open(&w);
         world_close(&w);
     }
-    CHECK_INT(count_entries("/proc/self/fd"), fds);
-    CHECK_INT(count_entries("/proc/self/task"), threads);
+    CHECK_INT(entries("/proc/self/fd"), fds);
+    CHECK_INT(entries("/proc/self/task"), threads);
     world_end(&w);
 }
 

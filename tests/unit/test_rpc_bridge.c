@@ -1,27 +1,19 @@
 /* test_rpc_bridge.c -- the bridge itself: one per loop, counted, and nothing left when the last one is gone. */
+#include "entries.h"
 #include "rpc/bridge.h"
 #include "rpc_world.h"
 #include <pthread.h>
 #include <signal.h>
 
-static int entries_of(const char *dir) {
-    int n = 0;
-    DIR *d = opendir(dir);
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n;
-}
-
 static int descriptors(void) {
-    return entries_of("/proc/self/fd");
+    return entries("/proc/self/fd");
 }
 
 /* A thread that gRPC told to end, and the transport it still destroys, may last a moment longer than the bridge. What
  * is left for good ends in the runner's timeout. */
 static void await_entries(const char *dir, int want) {
     int n;
-    for (int i = 0; (n = entries_of(dir)) != want; i++) {
+    for (int i = 0; (n = entries(dir)) != want; i++) {
         if (i % 1000 == 999)
             printf("# %s: %d, waiting for %d\n", dir, n, want);
         usleep(1000);
