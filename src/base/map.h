@@ -16,8 +16,8 @@ void *dm_map_get(const struct dm_map *m, const char *key); /* NULL: not there */
 void *dm_map_get_n(const struct dm_map *m, const char *key, size_t len);
 bool dm_map_put(struct dm_map *m, const char *key, void *value); /* false: key was there, value replaced */
 bool dm_map_put_n(struct dm_map *m, const char *key, size_t len, void *value);
-int dm_map_try_put(struct dm_map *m, const char *key,
-                   void *value);                        /* 1: new; 0: replaced; -ENOMEM: as it was */
+/* 1: new; 0: replaced; -ENOMEM: as it was. */
+int dm_map_try_put(struct dm_map *m, const char *key, void *value);
 void *dm_map_remove(struct dm_map *m, const char *key); /* the value, or NULL */
 void dm_map_free(struct dm_map *m);                     /* not the values; leaves it empty */
 /* The seeded hash of the keys, for tables of one's own and for fingerprints; differs from process to process. */

@@ -1,7 +1,7 @@
 /* mem.h -- memory that aborts when it runs out (as gRPC does), and scope-bound freeing.
  *
  * Sizes that come from outside are limited before they reach these functions; what strangers may still make large (a
- * checkpoint, a list, a request) asks dm_try_realloc first, and there is a way to say no. */
+ * checkpoint, a list, an answer, a request) asks dm_try_realloc first, and there is a way to say no. */
 #ifndef DM_BASE_MEM_H
 #define DM_BASE_MEM_H
 #include <stdarg.h>
